@@ -19,6 +19,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
@@ -50,6 +51,9 @@ RUNNERS = _child("runner", MMENGINE_RUNNERS, "engine")
 LOG_PROCESSORS = _child("log processor", MMENGINE_LOG_PROCESSORS, "engine")
 OPTIMIZERS = _child("optimizer", MMENGINE_OPTIMIZERS, "engine")
 OPTIM_WRAPPERS = _child("optim wrapper", MMENGINE_OPTIM_WRAPPERS, "engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine"
+)
 PARAM_SCHEDULERS = _child("parameter scheduler", MMENGINE_PARAM_SCHEDULERS, "engine")
 VISBACKENDS = _child("vis_backend", MMENGINE_VISBACKENDS, "visualization")
 VISUALIZERS = _child("visualizer", MMENGINE_VISUALIZERS, "visualization")

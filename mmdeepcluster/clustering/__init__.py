@@ -1,0 +1,18 @@
+"""Clustering of feature matrices; usable without the rest of the package."""
+
+from mmdeepcluster.clustering.assigner import Assigner, Assignment
+from mmdeepcluster.clustering.functional import l2_normalize, nearest_centroid
+from mmdeepcluster.clustering.kmeans import FaissKMeans, KMeans
+from mmdeepcluster.clustering.result import ClusterResult
+from mmdeepcluster.clustering.two_means import two_means
+
+__all__ = [
+    "Assigner",
+    "Assignment",
+    "ClusterResult",
+    "FaissKMeans",
+    "KMeans",
+    "l2_normalize",
+    "nearest_centroid",
+    "two_means",
+]

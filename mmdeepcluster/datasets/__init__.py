@@ -1,0 +1,42 @@
+"""Images in: data sets, the pipelines they are seen through, samplers and loaders."""
+
+from mmdeepcluster.datasets.base import ArrayImageDataset, BaseImageDataset
+from mmdeepcluster.datasets.digits import Digits
+from mmdeepcluster.datasets.folder import ImageFolder
+from mmdeepcluster.datasets.image_list import ImageList
+from mmdeepcluster.datasets.image_view import ImageView
+from mmdeepcluster.datasets.loader import build_eval_loader, build_train_loader
+from mmdeepcluster.datasets.pil_loading import find_unreadable, load_rgb
+from mmdeepcluster.datasets.samplers import BalancedBatchSampler, Draw, OwnerSampler
+from mmdeepcluster.datasets.torchvision_sets import (
+    CIFAR10,
+    CIFAR100,
+    MNIST,
+    STL10,
+    SVHN,
+    FashionMNIST,
+)
+from mmdeepcluster.datasets.transforms import build_pipeline
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
+    "STL10",
+    "SVHN",
+    "ArrayImageDataset",
+    "BalancedBatchSampler",
+    "BaseImageDataset",
+    "Digits",
+    "Draw",
+    "FashionMNIST",
+    "ImageFolder",
+    "ImageList",
+    "ImageView",
+    "OwnerSampler",
+    "build_eval_loader",
+    "build_pipeline",
+    "build_train_loader",
+    "find_unreadable",
+    "load_rgb",
+]

@@ -1,0 +1,42 @@
+"""What is measured."""
+
+from mmdeepcluster.evaluation.cluster_health import (
+    ClusterHealth,
+    cluster_health,
+    feature_spread,
+    num_zero_rows,
+    rank_me,
+)
+from mmdeepcluster.evaluation.cluster_metrics import (
+    adjusted_mutual_info,
+    adjusted_rand,
+    clustering_scores,
+    hungarian_accuracy,
+    label_change_ratio,
+    normalized_mutual_info,
+)
+from mmdeepcluster.evaluation.collapse import (
+    CollapseWarning,
+    TrainingSigns,
+    collapse_warnings,
+)
+from mmdeepcluster.evaluation.knn import knn_accuracy, knn_classify
+
+__all__ = [
+    "ClusterHealth",
+    "CollapseWarning",
+    "TrainingSigns",
+    "adjusted_mutual_info",
+    "adjusted_rand",
+    "cluster_health",
+    "clustering_scores",
+    "collapse_warnings",
+    "feature_spread",
+    "hungarian_accuracy",
+    "knn_accuracy",
+    "knn_classify",
+    "label_change_ratio",
+    "normalized_mutual_info",
+    "num_zero_rows",
+    "rank_me",
+]

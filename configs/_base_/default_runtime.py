@@ -1,0 +1,29 @@
+default_scope = "mmdeepcluster"
+
+# A folder of images that replaces the data set of a config: --cfg-options data_root=my_photos
+data_root = None
+
+default_hooks = dict(
+    report=dict(type="ReportHook"),
+    clustering=dict(type="OnlineClusteringHook"),
+    epoch_seed=dict(type="EpochSeedHook"),
+    runtime_info=dict(type="RuntimeInfoHook"),
+    timer=dict(type="IterTimerHook"),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    cluster_metrics=dict(type="ClusterMetricsHook", interval=50),
+    watchdog=dict(type="CollapseWatchdogHook", interval=50),
+    logger=dict(type="LoggerHook", interval=50),
+    progress=dict(type="ProgressHook"),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", interval=10, max_keep_ckpts=3),
+)
+
+log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+log_level = "INFO"
+vis_backends = [dict(type="LocalVisBackend")]
+
+randomness = dict(seed=0, deterministic=False)
+env_cfg = dict(cudnn_benchmark=True)
+
+load_from = None
+resume = False

@@ -1,0 +1,15 @@
+"""ODC with a small convolutional network on CIFAR-10.
+
+Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 2006.10645.
+Command: python tools/train.py configs/odc/odc_convnet_cifar10.py --cfg-options dataset.download=True
+"""
+
+_base_ = [
+    "../_base_/models/odc_convnet.py",
+    "../_base_/datasets/cifar10.py",
+    "../_base_/schedules/sgd_step.py",
+    "../_base_/default_runtime.py",
+]
+
+model = dict(num_clusters=500)
+auto_scale_lr = dict(base_batch_size=256)

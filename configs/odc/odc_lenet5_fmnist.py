@@ -1,0 +1,15 @@
+"""ODC with LeNet-5 on Fashion-MNIST.
+
+Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 2006.10645.
+Command: python tools/train.py configs/odc/odc_lenet5_fmnist.py --cfg-options dataset.download=True
+"""
+
+_base_ = [
+    "../_base_/models/odc_lenet5.py",
+    "../_base_/datasets/fmnist.py",
+    "../_base_/schedules/sgd_step.py",
+    "../_base_/default_runtime.py",
+]
+
+model = dict(num_clusters=100)
+auto_scale_lr = dict(base_batch_size=256)

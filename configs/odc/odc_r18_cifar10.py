@@ -1,0 +1,16 @@
+"""ODC with ResNet-18 (small-image stem) on CIFAR-10; meant for a GPU.
+
+Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 2006.10645.
+Command: python tools/train.py configs/odc/odc_r18_cifar10.py --cfg-options dataset.download=True
+"""
+
+_base_ = [
+    "../_base_/models/odc_r18_small.py",
+    "../_base_/datasets/cifar10.py",
+    "../_base_/schedules/sgd_step.py",
+    "../_base_/default_runtime.py",
+]
+
+model = dict(num_clusters=500)
+train_dataloader = dict(num_workers=8, pin_memory=True)
+auto_scale_lr = dict(base_batch_size=256)

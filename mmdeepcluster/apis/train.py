@@ -1,0 +1,119 @@
+"""Training in one call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mmdeepcluster.engine import (
+    ConfigError,
+    DeepClusterRunner,
+    ResolvedConfig,
+    build_runner,
+    cpu_has_bfloat16,
+    default_work_dir,
+    describe,
+    resolve_config,
+)
+
+
+def train(
+    config: str | Path | Config,
+    *,
+    work_dir: str | Path | None = None,
+    resume: bool | str | Path = False,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> DeepClusterRunner:
+    """Trains a config to its end and reports how good the result is.
+
+    Args:
+        config: Config file or config.
+        work_dir: Where results go. Defaults to ``work_dir`` of the config, then to
+            ``work_dirs/<config stem>``.
+        resume: True continues from the newest checkpoint in ``work_dir``, a path from that file.
+        amp: Mixed precision: bfloat16 where the device has it, otherwise float16 on a GPU.
+        auto_scale_lr: Scale the learning rate to the batch size.
+        options: What ``--cfg-options`` would set, with dotted keys.
+
+    Returns:
+        The runner, its training finished.
+
+    Raises:
+        ConfigError: If the config, the data or a checkpoint cannot be used.
+        TrainingError: If the training diverged.
+    """
+    resolved = prepare_training(
+        config,
+        work_dir=work_dir,
+        resume=resume,
+        amp=amp,
+        auto_scale_lr=auto_scale_lr,
+        options=options,
+    )
+    runner = build_runner(resolved)
+    runner.logger.info(describe(resolved, runner))
+    runner.train()
+    return runner
+
+
+def prepare_training(
+    config: str | Path | Config,
+    *,
+    work_dir: str | Path | None = None,
+    resume: bool | str | Path = False,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> ResolvedConfig:
+    """Everything of :func:`train` that comes before the runner; same arguments."""
+    resolved = resolve_config(config, options)
+    cfg = resolved.cfg
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif cfg.get("work_dir") is None:
+        if cfg.filename is None:
+            raise ConfigError("work_dir: a config that is no file needs one")
+        cfg.work_dir = default_work_dir(cfg.filename)
+    if resume:
+        cfg.resume = True
+        if not isinstance(resume, bool):
+            cfg.load_from = str(resume)
+    if amp:
+        _use_amp(cfg)
+    if auto_scale_lr:
+        if "base_batch_size" not in (cfg.get("auto_scale_lr") or {}):
+            raise ConfigError("--auto-scale-lr: the config has no auto_scale_lr.base_batch_size")
+        cfg.auto_scale_lr.enable = True
+    return resolved
+
+
+def _use_amp(cfg: Config) -> None:
+    """Chooses the precision of the device and says so."""
+    kind = cfg.optim_wrapper.get("type", "OptimWrapper")
+    if kind in ("AmpOptimWrapper", "BFloat16OptimWrapper"):
+        print_log(f"--amp: optim_wrapper.type is {kind} already", "current", logging.WARNING)
+        return
+    if kind != "OptimWrapper":
+        raise ConfigError(f"--amp: optim_wrapper.type must be 'OptimWrapper', got '{kind}'")
+    if torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.loss_scale = "dynamic"
+        print_log("--amp: float16, this GPU has no bfloat16", "current")
+        return
+    cfg.optim_wrapper.type = "BFloat16OptimWrapper"
+    if torch.cuda.is_available() or cpu_has_bfloat16():
+        print_log("--amp: bfloat16", "current")
+    else:
+        print_log(
+            "--amp: bfloat16, but this CPU does not multiply it in hardware: slower than without",
+            "current",
+            logging.WARNING,
+        )

@@ -1,0 +1,111 @@
+"""Small tensor functions that k-means, the memories and the assigner share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Metric = Literal["l2", "dot"]
+METRICS: tuple[Metric, ...] = ("l2", "dot")
+
+# Scores of one tile stay below 64 MiB in fp32, whatever the number of rows.
+_TILE_ELEMENTS = 1 << 24
+_NORM_EPS = 1e-10
+
+
+def check_features(features: Tensor, name: str = "features") -> None:
+    """Refuses a matrix that nothing sensible can be computed from.
+
+    Args:
+        features: Matrix (N, D).
+        name: How the message calls it.
+
+    Raises:
+        ValueError: If it is not a matrix, is empty, or holds NaN or infinity.
+    """
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(f"{name} must be a matrix (N, D) with rows, got {tuple(features.shape)}")
+    finite = torch.isfinite(features).all(dim=1)
+    if not bool(finite.all()):
+        bad = (~finite).nonzero().flatten()
+        raise ValueError(
+            f"{name} hold NaN or infinity in {len(bad)} of {len(features)} rows "
+            f"(first: {bad[:5].tolist()}); the network has diverged or an input is broken: "
+            "lower optim_wrapper.optimizer.lr or look at these samples"
+        )
+
+
+def check_metric(metric: str) -> Metric:
+    """Returns ``metric`` if it is one of :data:`METRICS`, raises ``ValueError`` otherwise."""
+    for known in METRICS:
+        if metric == known:
+            return known
+    raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
+
+
+def l2_normalize(features: Tensor) -> Tensor:
+    """Scales the rows of (N, D) to unit length in fp32; a zero row stays zero."""
+    features = features.float()
+    return features / features.norm(dim=1, keepdim=True).clamp_min(_NORM_EPS)
+
+
+def scores(features: Tensor, centroids: Tensor, metric: Metric) -> Tensor:
+    """Similarity (N, K), larger is nearer.
+
+    ``dot`` is the plain product. ``l2`` is ``2 x.c - |c|^2``, which orders the centroids as the
+    negative squared distance does and leaves out ``|x|^2``.
+    """
+    if metric == "dot":
+        return features @ centroids.T
+    return torch.addmm(-centroids.square().sum(dim=1), features, centroids.T, alpha=2.0)
+
+
+def tile_rows(num_columns: int) -> int:
+    """Number of rows for which a tile of scores stays small."""
+    return max(1, _TILE_ELEMENTS // max(1, num_columns))
+
+
+def nearest_centroid(
+    features: Tensor, centroids: Tensor, metric: Metric = "l2", allowed: Tensor | None = None
+) -> Tensor:
+    """Index of the nearest centroid of each row; ties go to the lowest index.
+
+    Computed in fp32 and in tiles, so memory does not grow with N.
+
+    Args:
+        features: Rows (N, D).
+        centroids: Centroids (K, D).
+        metric: ``l2`` (ODC Eq. 3) or ``dot`` (the released ODC code).
+        allowed: Mask (K,) of the centroids that may be chosen. Defaults to all.
+
+    Returns:
+        Cluster of each row, int64 (N,).
+    """
+    features, centroids = features.float(), centroids.float()
+    nearest = torch.empty(len(features), dtype=torch.int64, device=features.device)
+    rows = tile_rows(len(centroids))
+    for start in range(0, len(features), rows):
+        tile = scores(features[start : start + rows], centroids, metric)
+        if allowed is not None:
+            tile = tile.masked_fill(~allowed, -torch.inf)
+        nearest[start : start + rows] = tile.argmax(dim=1)
+    return nearest
+
+
+def cluster_sums(features: Tensor, assignments: Tensor, num_clusters: int) -> Tensor:
+    """Sum of the member rows of each cluster, fp64 (K, D).
+
+    fp64 holds sums of fp32 rows with no rounding that matters, so a running sum and a recompute
+    agree to about 1e-15 (ODC would otherwise drift over millions of updates).
+    """
+    sums = torch.zeros(
+        num_clusters, features.shape[1], dtype=torch.float64, device=features.device
+    )
+    rows = tile_rows(features.shape[1])
+    for start in range(0, len(features), rows):
+        sums.index_add_(
+            0, assignments[start : start + rows], features[start : start + rows].double()
+        )
+    return sums

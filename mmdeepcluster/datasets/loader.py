@@ -1,0 +1,117 @@
+"""Data loaders for training and for evaluation.
+
+Both hand out ``dict(inputs, sample_idx)`` with ``inputs`` of shape (B, C, H, W) and
+``sample_idx`` int64 of shape (B,). Both have a generator of their own: a DataLoader draws a base
+seed at each start, which would otherwise move torch's global generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from mmdeepcluster.datasets.image_view import ImageView
+from mmdeepcluster.datasets.samplers import BalancedBatchSampler, OwnerSampler
+
+
+def build_train_loader(
+    view: ImageView,
+    *,
+    batch_size: int,
+    num_workers: int,
+    seed: int,
+    rank: int = 0,
+    world_size: int = 1,
+    prefetch_factor: int | None = None,
+    pin_memory: bool = False,
+    persistent_workers: bool = True,
+) -> DataLoader[dict[str, Any]]:
+    """Builds the loader of this rank's samples, shuffled, augmented and in balanced batches.
+
+    The batches are the same bit for bit with any number of workers. MMEngine's
+    ``DistSamplerSeedHook`` finds ``set_epoch`` at ``loader.batch_sampler.sampler``.
+
+    Args:
+        view: the data set through the training pipeline.
+        batch_size: largest number of samples in a batch, of this process.
+        num_workers: data worker processes; 0 loads in this process.
+        seed: seed of the run: partition, order and augmentation follow from it.
+        rank: number of this process.
+        world_size: number of processes.
+        prefetch_factor: batches that each worker loads ahead. Defaults to None, torch's 2.
+        pin_memory: hand out page-locked tensors, for faster copies to a GPU; without CUDA there
+            is nothing to lock for and it has no effect. Defaults to False.
+        persistent_workers: keep the workers between epochs. Defaults to True.
+
+    Returns:
+        A loader of ceil(ceil(N / W) / batch_size) batches.
+
+    Raises:
+        ValueError: ``batch_size`` is less than 1 or there are fewer samples than processes.
+    """
+    sampler = OwnerSampler(len(view), seed, rank, world_size)
+    return DataLoader(
+        view,
+        batch_sampler=BalancedBatchSampler(sampler, batch_size),
+        generator=torch.Generator().manual_seed(seed),
+        pin_memory=pin_memory and torch.cuda.is_available(),
+        **_worker_options(num_workers, prefetch_factor, persistent_workers),
+    )
+
+
+def build_eval_loader(
+    view: ImageView,
+    *,
+    batch_size: int,
+    num_workers: int,
+    indices: Sequence[int] | None = None,
+    prefetch_factor: int | None = None,
+    pin_memory: bool = False,
+    persistent_workers: bool = True,
+) -> DataLoader[dict[str, Any]]:
+    """Builds a loader that visits samples once and in order.
+
+    Args:
+        view: the data set through the evaluation pipeline, which should hold no random transform.
+        batch_size: number of samples in a batch; the last one may be smaller.
+        num_workers: data worker processes; 0 loads in this process.
+        indices: samples to visit, in this order. Defaults to None, all samples.
+        prefetch_factor: batches that each worker loads ahead. Defaults to None, torch's 2.
+        pin_memory: hand out page-locked tensors; no effect without CUDA. Defaults to False.
+        persistent_workers: keep the workers between passes. Defaults to True.
+
+    Returns:
+        A loader of ceil(n / batch_size) batches for n samples.
+
+    Raises:
+        ValueError: ``batch_size`` is less than 1, or an index is outside the data set.
+    """
+    order = range(len(view)) if indices is None else [int(index) for index in indices]
+    if indices is not None and order and not (min(order) >= 0 and max(order) < len(view)):
+        raise ValueError(
+            f"indices run from {min(order)} to {max(order)}, outside the {len(view)} samples"
+        )
+    return DataLoader(
+        view,
+        batch_size=batch_size,
+        sampler=order,
+        generator=torch.Generator().manual_seed(0),
+        pin_memory=pin_memory and torch.cuda.is_available(),
+        **_worker_options(num_workers, prefetch_factor, persistent_workers),
+    )
+
+
+def _worker_options(
+    num_workers: int, prefetch_factor: int | None, persistent_workers: bool
+) -> dict[str, Any]:
+    """Options that torch refuses when there are no workers are left out then."""
+    if num_workers == 0:
+        return {"num_workers": 0}
+    return {
+        "num_workers": num_workers,
+        "prefetch_factor": prefetch_factor,
+        "persistent_workers": persistent_workers,
+    }

@@ -1,0 +1,98 @@
+"""Which samples a rank draws, in which order, and with which augmentation.
+
+Owner computes: a fixed random partition gives every rank its samples for the whole run, so the
+rank that draws a sample is the one that owns its row of the memory, and a memory update crosses
+no rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+from mmdeepcluster.registry import DATA_SAMPLERS
+
+# First element of the spawn keys: SeedSequence treats absent and zero words alike, so the
+# partition and the epochs need different tags to be independent.
+_PARTITION, _EPOCH = 1, 2
+
+
+class Draw(NamedTuple):
+    """One draw of a sample.
+
+    Attributes:
+        index: position of the sample in the data set.
+        seed: seed of the augmentation of this draw.
+    """
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    seed: int
+
+
+@DATA_SAMPLERS.register_module()
+class OwnerSampler(Sampler[Draw]):
+    """Draws each sample of this rank once an epoch, in a new order and with new seeds.
+
+    The draws are a function of (seed, epoch, rank) and of the partition, which is a function of
+    (seed, num_samples, world_size). Number of data workers, batch size and the state of global
+    generators do not enter.
+
+    Args:
+        num_samples: size of the data set, N.
+        seed: seed of the run, from 0 on.
+        rank: number of this process.
+        world_size: number of processes, W.
+
+    Attributes:
+        owned: sorted indices of this rank's samples, int64 of shape (ceil(N/W),) or one fewer.
+        epoch: number of the epoch that the next iteration draws.
+
+    Raises:
+        ValueError: a negative seed, a rank outside ``[0, world_size)``, or fewer samples than
+            processes.
+    """
+
+    def __init__(self, num_samples: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        if seed < 0:
+            raise ValueError(f"randomness.seed must be at least 0, got {seed}")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is outside [0, {world_size})")
+        if num_samples < world_size:
+            raise ValueError(
+                f"{num_samples} samples cannot be dealt to {world_size} processes: start at most "
+                f"{num_samples}, or check dataset.root (or data_root)"
+            )
+        self.num_samples = num_samples
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        order = self._generator(_PARTITION).permutation(num_samples)
+        self.owned = torch.from_numpy(np.sort(order[rank::world_size]).astype(np.int64))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch, counted from 0, whose draws the next iteration yields."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Draws an epoch, the same on every rank: ceil(N / W)."""
+        return math.ceil(self.num_samples / self.world_size)
+
+    def __iter__(self) -> Iterator[Draw]:
+        generator = self._generator(_EPOCH, self.epoch, self.rank)
+        indices = generator.permutation(self.owned.numpy())
+        # A rank with one sample fewer repeats its first draw: the one that is furthest away from
+        # the end of the epoch, so that a batch holds it once if there are two batches or more.
+        indices = np.resize(indices, len(self))
+        seeds = generator.integers(0, 2**63, size=len(self), dtype=np.int64)
+        for index, seed in zip(indices.tolist(), seeds.tolist(), strict=True):
+            yield Draw(index, seed)
+
+    def _generator(self, *key: int) -> np.random.Generator:
+        """A generator for this purpose; SeedSequence hashes seed and key into its state."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))

@@ -1,0 +1,142 @@
+"""Builds loaders and the runner from a resolved config."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import get_rank, get_world_size
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
+
+from mmdeepcluster.datasets import (
+    BaseImageDataset,
+    ImageView,
+    build_eval_loader,
+    build_train_loader,
+)
+from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.engine.resolve_config import ResolvedConfig, build_dataset
+from mmdeepcluster.engine.runner import DeepClusterRunner
+from mmdeepcluster.registry import SCOPE
+
+DEFAULT_SEED = 0
+
+
+def eval_loader(
+    resolved: ResolvedConfig, dataset: BaseImageDataset, indices: list[int] | None = None
+) -> DataLoader[Any]:
+    """Loader of a data set through the evaluation pipeline, in order."""
+    cfg = resolved.cfg
+    view = ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")
+    return build_eval_loader(view, indices=indices, **cfg.eval_dataloader)
+
+
+def heldout_dataset(resolved: ResolvedConfig) -> BaseImageDataset | None:
+    """The split of the same data set that training does not see, or None.
+
+    Raises:
+        ConfigError: If ``evaluation.test_split`` is no split of the data set.
+    """
+    split = resolved.cfg.get("evaluation", {}).get("test_split")
+    if split is None:
+        return None
+    return build_dataset({**resolved.cfg.dataset, "split": split})
+
+
+def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
+    """Builds the runner with everything that the config leaves to be derived.
+
+    Raises:
+        ConfigError: If a component refuses its options.
+    """
+    cfg, dataset = resolved.cfg, resolved.dataset
+    init_default_scope(cfg.get("default_scope", SCOPE))
+    randomness = {"seed": DEFAULT_SEED, **(cfg.get("randomness") or {})}
+    view = ImageView(dataset, cfg.train_pipeline, name="train_pipeline")
+    loader = build_train_loader(
+        view,
+        seed=randomness["seed"],
+        rank=get_rank(),
+        world_size=get_world_size(),
+        **cfg.train_dataloader,
+    )
+    try:
+        return DeepClusterRunner(
+            dataset_fingerprint=dataset.fingerprint(),
+            model=copy.deepcopy(cfg.model.to_dict()),
+            work_dir=cfg.work_dir,
+            train_dataloader=loader,
+            train_cfg=_train_cfg(cfg),
+            auto_scale_lr=_auto_scale_lr(cfg),
+            optim_wrapper=cfg.optim_wrapper,
+            param_scheduler=cfg.get("param_scheduler"),
+            data_preprocessor=cfg.get("data_preprocessor"),
+            default_hooks=_hooks(resolved),
+            custom_hooks=cfg.get("custom_hooks"),
+            load_from=cfg.get("load_from"),
+            resume=cfg.get("resume", False),
+            launcher=cfg.get("launcher", "none"),
+            env_cfg=cfg.get("env_cfg", {}),
+            log_processor=cfg.get("log_processor"),
+            log_level=cfg.get("log_level", "INFO"),
+            visualizer=_visualizer(cfg),
+            default_scope=cfg.get("default_scope", SCOPE),
+            randomness=randomness,
+            experiment_name=cfg.get("experiment_name"),
+            cfg=cfg,
+        )
+    except (ValueError, TypeError, KeyError, ImportError) as error:
+        raise ConfigError(str(error).strip("'\"")) from error
+
+
+def _train_cfg(cfg: Any) -> dict[str, Any]:
+    loop = {k: v for k, v in cfg.train_cfg.items() if k != "by_epoch"}
+    return {"type": "EpochBasedTrainLoop", **loop}
+
+
+def _auto_scale_lr(cfg: Any) -> dict[str, Any] | None:
+    """MMEngine reads the batch size from a loader that has one; ours makes its own batches."""
+    scale = cfg.get("auto_scale_lr")
+    if not scale or not scale.get("enable", False):
+        return None
+    if "base_batch_size" not in scale:
+        raise ConfigError("auto_scale_lr.base_batch_size: --auto-scale-lr needs it")
+    return dict(scale)
+
+
+def _visualizer(cfg: Any) -> dict[str, Any] | None:
+    visualizer = cfg.get("visualizer")
+    backends = cfg.get("vis_backends")
+    if visualizer is None and backends is None:
+        return None
+    merged = dict(visualizer or {"type": "Visualizer"})
+    if backends is not None:
+        merged["vis_backends"] = backends
+    return merged
+
+
+def _hooks(resolved: ResolvedConfig) -> dict[str, Any]:
+    """Hooks of the config, given what they need of the data set."""
+    cfg, dataset = resolved.cfg, resolved.dataset
+    hooks: dict[str, Any] = {}
+    for name, hook in (cfg.get("default_hooks") or {}).items():
+        if not isinstance(hook, Mapping):
+            hooks[name] = hook
+            continue
+        hook = dict(hook)
+        if hook["type"] == "OnlineClusteringHook":
+            hook["loader"] = eval_loader(resolved, dataset)
+        elif hook["type"] == "ClusterMetricsHook":
+            hook["eval_labels"] = dataset.eval_labels
+        elif hook["type"] == "ReportHook":
+            hook["resolved"] = resolved
+        hooks[name] = hook
+    return hooks
+
+
+def default_work_dir(config_file: str | Path) -> str:
+    """``work_dirs/<config stem>``, where OpenMMLab projects put their results."""
+    return str(Path("work_dirs") / Path(config_file).stem)

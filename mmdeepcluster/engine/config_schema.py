@@ -1,0 +1,250 @@
+"""Refuses keys that no component would read, and says which one was probably meant.
+
+MMEngine's ``Config`` takes ``train_cgf.max_epochs=5`` without a word. Here every key of a
+component must be a parameter of the class that its ``type`` names, and every root of
+``--cfg-options`` must be a root that this package reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import mmdeepcluster.registry as registries
+from mmdeepcluster.engine.errors import ConfigError
+
+# Keys that MMEngine's builders take out before the class sees them.
+_BUILDER_KEYS = {"type", "_scope_", "priority", "init_cfg"}
+
+ROOTS: dict[str, str] = {
+    "auto_scale_lr": "learning rate for another batch size",
+    "compile": "torch.compile of the training step",
+    "custom_hooks": "hooks",
+    "custom_imports": "modules to import first",
+    "data_preprocessor": "normalisation of the images",
+    "data_root": "folder that replaces the images of the config",
+    "dataset": "the data set",
+    "default_hooks": "hooks",
+    "default_scope": "scope of the registries",
+    "env_cfg": "environment",
+    "eval_dataloader": "loader of the evaluation view",
+    "eval_pipeline": "transforms of the evaluation view",
+    "evaluation": "what is measured at the end",
+    "experiment_name": "name in the logs",
+    "launcher": "way to start several processes",
+    "load_from": "weights to start from",
+    "log_level": "level of the log",
+    "log_processor": "format of the log",
+    "model": "the algorithm",
+    "optim_wrapper": "optimizer",
+    "param_scheduler": "schedules of the learning rate",
+    "randomness": "seed",
+    "resume": "continue an interrupted run",
+    "train_cfg": "length of the training",
+    "train_dataloader": "loader of the training view",
+    "train_pipeline": "transforms of the training view",
+    "vis_backends": "where curves go",
+    "visualizer": "where curves go",
+    "work_dir": "where results go",
+}
+
+_RANDOMNESS_KEYS = ("seed", "deterministic", "diff_rank_seed")
+_ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
+_AUTO_LR_KEYS = ("enable", "base_batch_size")
+
+
+def did_you_mean(key: str, known: Collection[str]) -> str:
+    """A hint for a key that is not known: the nearest one, and all of them when they are few."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known: {', '.join(sorted(known))}"
+
+
+def check_option_roots(options: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuses ``--cfg-options`` whose root neither the config nor this package has.
+
+    Raises:
+        ConfigError: Naming the root and the nearest known one.
+    """
+    known = set(ROOTS) | {key for key in config if not key.startswith("_")}
+    for option in options:
+        root = option.split(".")[0]
+        if root not in known:
+            raise ConfigError(f"--cfg-options {option}: no such key, {did_you_mean(root, known)}")
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuses unknown keys under every component of a config.
+
+    Raises:
+        ConfigError: With one line for each key that would be ignored.
+    """
+    problems = list(_problems(config))
+    if len(problems) == 1:
+        raise ConfigError(problems[0])
+    if problems:
+        raise ConfigError(f"{len(problems)} keys cannot be used:\n  " + "\n  ".join(problems))
+
+
+def _problems(config: Mapping[str, Any]) -> Iterator[str]:
+    if "model" not in config or "dataset" not in config:
+        yield "a config needs 'model' and 'dataset'"
+        return
+    yield from _near_roots(config)
+    yield from _component(config["model"], "model", registries.MODELS, required=True)
+    yield from _component(config["dataset"], "dataset", registries.DATASETS, required=True)
+    if config.get("data_preprocessor") is not None:
+        yield from _component(config["data_preprocessor"], "data_preprocessor", registries.MODELS)
+    for name in ("train_pipeline", "eval_pipeline"):
+        for index, step in enumerate(config.get(name) or []):
+            yield from _component(step, f"{name}[{index}]", registries.TRANSFORMS)
+    yield from _training(config)
+    yield from _plain_dict(config, "randomness", _RANDOMNESS_KEYS)
+    yield from _plain_dict(config, "env_cfg", _ENV_KEYS)
+    yield from _plain_dict(config, "auto_scale_lr", _AUTO_LR_KEYS)
+
+
+def _near_roots(config: Mapping[str, Any]) -> Iterator[str]:
+    """A root that is one slip away from one that is read; other roots are the user's variables."""
+    for root in config:
+        near = difflib.get_close_matches(root, ROOTS, n=1, cutoff=0.85)
+        if root not in ROOTS and near:
+            yield f"{root}: not a key of a config, did you mean '{near[0]}'?"
+
+
+def _training(config: Mapping[str, Any]) -> Iterator[str]:
+    yield from _optim_wrapper(config.get("optim_wrapper") or {})
+    schedulers = config.get("param_scheduler") or []
+    for index, scheduler in enumerate(
+        schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]
+    ):
+        yield from _component(
+            scheduler,
+            f"param_scheduler[{index}]",
+            registries.PARAM_SCHEDULERS,
+            extra={"convert_to_iter_based"},
+        )
+    for name, hook in (config.get("default_hooks") or {}).items():
+        if hook is not None:
+            yield from _component(hook, f"default_hooks.{name}", registries.HOOKS)
+    for index, hook in enumerate(config.get("custom_hooks") or []):
+        yield from _component(hook, f"custom_hooks[{index}]", registries.HOOKS)
+    loop = dict(config.get("train_cfg") or {})
+    if loop.get("by_epoch", True) is not True:
+        yield "train_cfg.by_epoch: trainings count epochs, leave it out"
+    loop.pop("by_epoch", None)
+    loop.setdefault("type", "EpochBasedTrainLoop")
+    yield from _component(loop, "train_cfg", registries.LOOPS)
+
+
+def _optim_wrapper(wrapper: Mapping[str, Any]) -> Iterator[str]:
+    rest = {k: v for k, v in wrapper.items() if k not in ("optimizer", "paramwise_cfg")}
+    rest.setdefault("type", "OptimWrapper")
+    yield from _component(
+        rest, "optim_wrapper", registries.OPTIM_WRAPPERS, extra={"constructor"}
+    )
+    if "optimizer" in wrapper:
+        yield from _component(
+            wrapper["optimizer"], "optim_wrapper.optimizer", registries.OPTIMIZERS
+        )
+
+
+def _plain_dict(
+    config: Mapping[str, Any], root: str, known: Collection[str]
+) -> Iterator[str]:
+    for key in config.get(root) or {}:
+        if key not in known:
+            yield f"{root}.{key}: unknown key, {did_you_mean(key, known)}"
+
+
+def _component(
+    config: Any,
+    path: str,
+    registry: Any,
+    extra: Collection[str] = (),
+    required: bool = False,
+) -> Iterator[str]:
+    """Problems of one component and of those nested in it."""
+    if not isinstance(config, Mapping):
+        if isinstance(config, (str, int, float, list, tuple)):
+            yield f"{path}: expected a dict with 'type', got {config!r}"
+        return
+    if "type" not in config:
+        yield f"{path}: needs 'type', {did_you_mean('', _names(registry))}"
+        return
+    cls = _resolve(config["type"], registry)
+    if cls is None:
+        names = _names(registry)
+        yield f"{path}.type: no '{config['type']}', {did_you_mean(str(config['type']), names)}"
+        return
+    derived: Mapping[str, str] = getattr(cls, "derived_keys", {})
+    allowed, needed, takes_any = _parameters(cls)
+    known = (allowed - derived.keys()) | set(extra)
+    for key in config:
+        if key in _BUILDER_KEYS:
+            continue
+        if key in derived:
+            yield f"{path}.{key}: is derived from {derived[key]}, leave it out"
+        elif key not in known and not takes_any:
+            yield f"{path}.{key}: unknown key of {cls.__name__}, {did_you_mean(key, known)}"
+    if required:
+        for key in sorted(needed - derived.keys() - config.keys() - _WRITTEN):
+            yield f"{path}.{key}: {cls.__name__} needs it"
+    yield from _nested(config, path)
+
+
+# Parameters of the algorithm that resolve_config writes.
+_WRITTEN = {"num_samples"}
+
+
+def _nested(config: Mapping[str, Any], path: str) -> Iterator[str]:
+    for key, value in config.items():
+        if not isinstance(value, Mapping) or "type" not in value:
+            continue
+        if key == "clusterer":
+            yield from _component(value, f"{path}.{key}", registries.CLUSTERERS, required=True)
+        elif key.endswith("_cfg"):
+            extra = {"requires_grad"}
+            yield from _component(value, f"{path}.{key}", registries.MODELS, extra=extra)
+        elif path.split(".")[0] == "model":
+            yield from _component(value, f"{path}.{key}", registries.MODELS, required=True)
+
+
+def _resolve(name: Any, registry: Any) -> Any:
+    if not isinstance(name, str):
+        return name
+    return registry.get(name)
+
+
+def _names(registry: Any) -> set[str]:
+    registry.import_from_location()
+    return set(registry.module_dict)
+
+
+def _parameters(cls: Any) -> tuple[set[str], set[str], bool]:
+    """Names that a class takes, those it needs, and whether it takes any name at all.
+
+    ``**kwargs`` are followed to the parent classes, to which they are handed on.
+    """
+    allowed: set[str] = set()
+    needed: set[str] = set()
+    # `object` takes nothing, whatever its signature says
+    classes = [c for c in cls.__mro__[:-1] if "__init__" in vars(c)] if inspect.isclass(cls) else [
+        cls
+    ]
+    for number, owner in enumerate(classes):
+        function = owner.__init__ if inspect.isclass(owner) else owner
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            return allowed, needed, True
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        allowed |= {p.name for p in named if p.name != "self"}
+        if number == 0:
+            needed = {p.name for p in named if p.default is p.empty and p.name != "self"}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return allowed, needed, False

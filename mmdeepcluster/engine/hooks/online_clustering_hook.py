@@ -1,0 +1,115 @@
+"""When the memory of an online method is filled, updated, refreshed and balanced."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmdeepcluster.engine.access import get_algorithm
+from mmdeepcluster.engine.seeding import derive_seed, seed_everything
+from mmdeepcluster.models import OnlineAlgorithm, extract, extract_training
+from mmdeepcluster.registry import HOOKS
+
+
+@HOOKS.register_module()
+class OnlineClusteringHook(Hook):
+    """Calls the verbs of an online method.
+
+    Before training the memory is filled from one pass over the data set, unless it came with a
+    resumed checkpoint. After each optimizer step the features of that step go into the memory,
+    the centroids are refreshed every ``centroids_update_interval`` iterations, and clusters that
+    became small are dissolved.
+
+    Args:
+        loader: Batches of the evaluation view, in order; given by the runner's builder.
+        fill_passes: How the memory is filled. 0 takes evaluation-mode features of plain images,
+            as the paper does; the first epochs then overwrite it with features of another kind
+            and its clusters are lost. A number of passes takes the mean of training-mode features
+            over that many augmented views of each image. Changes results.
+        label_warmup: Epochs in which the network learns the first labels while features and
+            centroids already follow. Defaults to 0, the paper. Changes results.
+    """
+
+    # After the report of the untrained network (0), which filling the memory may already change;
+    # before the hook that logs the outputs of an iteration (10), which this one adds to.
+    priority = 5
+    derived_keys = {"loader": "eval_dataloader"}
+
+    def __init__(
+        self, loader: DataLoader[Any], fill_passes: int = 0, label_warmup: int = 0
+    ) -> None:
+        for name, value in (("fill_passes", fill_passes), ("label_warmup", label_warmup)):
+            if value < 0:
+                raise ValueError(f"default_hooks.clustering.{name} must be >= 0, got {value}")
+        self.loader = loader
+        self.fill_passes = fill_passes
+        self.label_warmup = label_warmup
+        self.num_feature_passes = 0
+
+    def before_train(self, runner: Any) -> None:
+        """Fills the memory by one global clustering."""
+        algorithm = _online(runner)
+        if algorithm.initialized:
+            return
+        runner.logger.info(f"first clustering of {algorithm.num_samples} samples ...")
+        start = time.perf_counter()
+        features = self._features(runner, algorithm)
+        extracted = time.perf_counter()
+        algorithm.recluster(features, seed=derive_seed(runner.seed, "recluster", algorithm.cycle))
+        counts = algorithm.cluster_counts
+        runner.logger.info(
+            f"first clustering: {algorithm.num_clusters} clusters of {int(counts.min())} to "
+            f"{int(counts.max())} samples; features {extracted - start:.1f} s, "
+            f"clustering {time.perf_counter() - extracted:.1f} s"
+        )
+
+    def _features(self, runner: Any, algorithm: OnlineAlgorithm) -> torch.Tensor:
+        self.num_feature_passes += max(1, self.fill_passes)
+        if self.fill_passes == 0:
+            return extract(algorithm, self.loader)["neck"]
+        seed_everything(derive_seed(runner.seed, "fill"))
+        return extract_training(algorithm, runner.train_dataloader, self.fill_passes)
+
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
+    ) -> None:
+        """Updates the memory with the features of this iteration."""
+        algorithm = _online(runner)
+        reassign = runner.epoch >= self.label_warmup
+        stats = algorithm.update_memory(reassign)
+        if self.every_n_train_iters(runner, algorithm.centroids_update_interval):
+            algorithm.refresh_centroids()
+        if reassign:
+            for parameter, row in algorithm.balance_clusters():
+                reset_optimizer_row(runner.optim_wrapper.optimizer, parameter, row)
+        if outputs is not None:
+            outputs["change_ratio"] = stats["change_ratio"]
+            outputs["health/zero_rows"] = stats["zero_rows"]
+            outputs["health/bad_rows"] = stats["bad_rows"]
+            outputs["health/labels_frozen"] = not reassign
+
+
+def _online(runner: Any) -> OnlineAlgorithm:
+    algorithm = get_algorithm(runner)
+    if not isinstance(algorithm, OnlineAlgorithm):
+        raise TypeError(
+            f"OnlineClusteringHook needs an online method such as ODC, got model.type="
+            f"{type(algorithm).__name__}"
+        )
+    return algorithm
+
+
+def reset_optimizer_row(optimizer: torch.optim.Optimizer, param: nn.Parameter, row: int) -> None:
+    """Forgets what an optimizer gathered about one row, which now means another cluster."""
+    for value in optimizer.state.get(param, {}).values():
+        if isinstance(value, torch.Tensor) and value.shape == param.shape:
+            value[row] = 0

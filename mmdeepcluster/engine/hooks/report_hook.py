@@ -1,0 +1,100 @@
+"""What a run ends with: how good it is, against what it started from, and where it lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+
+from mmdeepcluster.engine.access import get_algorithm
+from mmdeepcluster.engine.checkpoint_io import write_atomically
+from mmdeepcluster.engine.report import final_report, knn_score, scores_to_labels
+from mmdeepcluster.engine.resolve_config import ResolvedConfig
+from mmdeepcluster.registry import HOOKS
+
+_STATE = "report"
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):
+    """Measures the network before and after training, saves the assigner, prints both.
+
+    What was measured at the start is kept in the checkpoint, so that a resumed run can still
+    compare. Nothing of this touches training.
+
+    Args:
+        resolved: Config and data set; given by the runner's builder.
+    """
+
+    # Before the hook that fills the memory, which may already move batch norm statistics.
+    priority = "HIGHEST"
+    derived_keys = {"resolved": "the config"}
+
+    def __init__(self, resolved: ResolvedConfig) -> None:
+        self.resolved = resolved
+
+    def before_train(self, runner: Any) -> None:
+        """Measures the network as it is before the first step."""
+        if _STATE not in runner.hook_state:
+            untrained = knn_score(self.resolved, get_algorithm(runner))
+            runner.hook_state[_STATE] = {"knn_untrained": untrained}
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Measures the clusters that training starts from."""
+        state = runner.hook_state[_STATE]
+        if "initial" not in state:
+            labels = get_algorithm(runner).labels
+            state["initial"] = scores_to_labels(labels, self.resolved.dataset.eval_labels)
+
+    def after_train(self, runner: Any) -> None:
+        """Fits and saves the assigner, writes ``report.json``, prints a summary."""
+        algorithm = get_algorithm(runner)
+        report = {**runner.hook_state[_STATE], **final_report(self.resolved, algorithm)}
+        folder = Path(runner.work_dir)
+        write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
+        if algorithm.assigner is not None:
+            write_atomically(folder / "assigner.pth", algorithm.assigner.state_dict())
+        runner.logger.info(summary(report, runner, algorithm.num_clusters))
+
+
+def summary(report: dict[str, Any], runner: Any, num_clusters: int) -> str:
+    """The report as lines for the terminal."""
+    lines = ["", "Result"]
+    if report["knn"] is not None:
+        before, after = report["knn_untrained"]["accuracy"], report["knn"]["accuracy"]
+        lines.append(
+            f"  k-NN accuracy   {before:.4f} untrained -> {after:.4f} trained "
+            f"({100 * (after - before):+.1f} points; k={report['knn']['k']}, "
+            f"{report['knn']['queries']})"
+        )
+        for name, title in (("nmi", "NMI"), ("ami", "AMI"), ("ari", "ARI"), ("accuracy", "ACC")):
+            lines.append(
+                f"  {title} to labels   {report['initial'][name]:.4f} first clusters -> "
+                f"{report['memory'][name]:.4f} memory, {report['assigner'][name]:.4f} assigner"
+            )
+    else:
+        lines.append("  no known labels: k-NN and agreement with labels were not measured")
+    memory, features = report["memory"], report["features"]
+    lines += [
+        f"  clusters        {memory['effective_clusters']:.1f} effective of {num_clusters}, "
+        f"{memory['num_empty']:.0f} empty, sizes {memory['min_size']:.0f} to "
+        f"{memory['max_size']:.0f}",
+        f"  features        RankMe {features['rank_me']:.1f}"
+        + (
+            f", NMI between two k-means seeds {features['nmi_between_seeds']:.4f}"
+            if "nmi_between_seeds" in features
+            else ""
+        ),
+        "Written",
+        f"  checkpoint      {Path(runner.work_dir) / f'epoch_{runner.epoch}.pth'}",
+        f"  assigner        {Path(runner.work_dir) / 'assigner.pth'}",
+        f"  cluster ids     {Path(runner.work_dir) / f'labels_epoch_{runner.epoch}.npy'}",
+        f"  figures         {Path(runner.work_dir) / 'report.json'}",
+        f"  log and curves  {runner.log_dir}",
+    ]
+    return "\n".join(lines)
+
+
+__all__ = ["ReportHook", "summary"]

@@ -1,0 +1,179 @@
+"""How good features and clusters are, in figures: the same at the end of a run and afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmdeepcluster.clustering import KMeans, l2_normalize
+from mmdeepcluster.engine.build import eval_loader, heldout_dataset
+from mmdeepcluster.engine.config_schema import did_you_mean
+from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.engine.resolve_config import ResolvedConfig
+from mmdeepcluster.engine.seeding import derive_seed
+from mmdeepcluster.evaluation import (
+    cluster_health,
+    clustering_scores,
+    feature_spread,
+    knn_accuracy,
+    normalized_mutual_info,
+    rank_me,
+)
+from mmdeepcluster.models import BaseAlgorithm, extract
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Options under ``evaluation`` in a config; none changes the training.
+
+    Attributes:
+        test_split: Split of the same data set that training does not see; its images are
+            classified by their neighbours in the training set. None leaves one image out instead.
+        knn_k: Neighbours that vote.
+        knn_temperature: Temperature of their weights.
+        max_samples: A larger set is measured on a seeded subset of this many images.
+    """
+
+    test_split: str | None = None
+    knn_k: int = 20
+    knn_temperature: float = 0.07
+    max_samples: int = 100_000
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> EvaluationOptions:
+        """Reads ``cfg.evaluation``.
+
+        Raises:
+            ConfigError: For an unknown key.
+        """
+        options = dict(cfg.get("evaluation") or {})
+        known = [field.name for field in fields(cls)]
+        for key in options:
+            if key not in known:
+                raise ConfigError(f"evaluation.{key}: unknown key, {did_you_mean(key, known)}")
+        return cls(**options)
+
+
+def _subset(num_samples: int, max_samples: int, seed: int) -> list[int] | None:
+    """Sorted seeded indices when there are more samples than wanted, None for all."""
+    if num_samples <= max_samples:
+        return None
+    generator = torch.Generator().manual_seed(derive_seed(seed, "evaluation subset"))
+    chosen = torch.randperm(num_samples, generator=generator)[:max_samples]
+    return [int(index) for index in chosen.sort().values]
+
+
+def knn_score(
+    resolved: ResolvedConfig, algorithm: BaseAlgorithm, features: Tensor | None = None
+) -> dict[str, Any] | None:
+    """k-NN accuracy of the backbone's features, or None where no labels are known.
+
+    Args:
+        resolved: Config and data set.
+        algorithm: The network.
+        features: Backbone features (N, D) of the training images, if there already.
+
+    Returns:
+        ``accuracy`` in 0..1 with the protocol it was measured by.
+    """
+    options = EvaluationOptions.from_config(resolved.cfg)
+    labels = resolved.dataset.eval_labels
+    if labels is None:
+        return None
+    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    subset = _subset(len(labels), options.max_samples, seed)
+    if subset is not None or features is None:
+        loader = eval_loader(resolved, resolved.dataset, subset)
+        features = extract(algorithm, loader, ("backbone",))["backbone"]
+        labels = labels if subset is None else labels[subset]
+    k = min(options.knn_k, len(labels) - 1)
+    heldout = heldout_dataset(resolved)
+    queries: dict[str, Any] = {}
+    if heldout is not None and heldout.eval_labels is not None:
+        loader = eval_loader(resolved, heldout)
+        queries = {
+            "test_features": extract(algorithm, loader, ("backbone",))["backbone"],
+            "test_labels": torch.from_numpy(heldout.eval_labels),
+        }
+    accuracy = knn_accuracy(
+        features,
+        torch.from_numpy(np.asarray(labels)),
+        k=k,
+        temperature=options.knn_temperature,
+        **queries,
+    )
+    return {
+        "accuracy": accuracy,
+        "k": k,
+        "temperature": options.knn_temperature,
+        "layer": "backbone",
+        "bank": f"{len(labels)} training images",
+        "queries": (
+            f"{len(queries['test_labels'])} images of split '{options.test_split}'"
+            if queries
+            else "the same, leaving one out"
+        ),
+    }
+
+
+def scores_to_labels(assignments: Tensor, labels: np.ndarray | None) -> dict[str, float]:
+    """NMI, AMI, ARI and Hungarian accuracy, empty where no labels are known."""
+    if labels is None:
+        return {}
+    return clustering_scores(assignments.cpu().numpy(), labels)
+
+
+def final_report(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict[str, Any]:
+    """Fits the assigner on an evaluation pass and measures features and clusters.
+
+    Returns:
+        Figures for the terminal and for ``report.json``.
+
+    Raises:
+        ValueError: If a feature is not finite.
+    """
+    dataset = resolved.dataset
+    options = EvaluationOptions.from_config(resolved.cfg)
+    both = dataset.eval_labels is not None and len(dataset) <= options.max_samples
+    layers = ("neck", "backbone") if both else ("neck",)
+    features = extract(algorithm, eval_loader(resolved, dataset), layers)
+    assigner = algorithm.finalize(features["neck"])
+    clusters = assigner.assign(features["neck"]).cluster
+    counts = torch.bincount(clusters, minlength=assigner.num_clusters)
+    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    return {
+        "knn": knn_score(resolved, algorithm, features.get("backbone")),
+        "memory": {
+            **scores_to_labels(algorithm.labels, dataset.eval_labels),
+            **cluster_health(algorithm.cluster_counts.cpu().numpy()).as_dict(),
+        },
+        "assigner": {
+            **scores_to_labels(clusters, dataset.eval_labels),
+            **cluster_health(counts.numpy()).as_dict(),
+            "agreement_with_memory": normalized_mutual_info(
+                clusters.numpy(), algorithm.labels.cpu().numpy()
+            ),
+        },
+        "features": _feature_quality(features["neck"], algorithm.num_clusters, options, seed),
+    }
+
+
+def _feature_quality(
+    features: Tensor, num_clusters: int, options: EvaluationOptions, seed: int
+) -> dict[str, float]:
+    """Quality that needs no labels (R69)."""
+    subset = _subset(len(features), options.max_samples, seed)
+    rows = l2_normalize(features if subset is None else features[subset])
+    quality = {"rank_me": rank_me(rows), "spread": feature_spread(rows)}
+    if len(rows) >= num_clusters:
+        kmeans = KMeans(num_clusters)
+        runs = [
+            kmeans.fit(rows, derive_seed(seed, "stability", run)).assignments.numpy()
+            for run in range(2)
+        ]
+        quality["nmi_between_seeds"] = normalized_mutual_info(*runs)
+    return quality

@@ -1,0 +1,199 @@
+"""From what the user wrote to what is run: the data set first, then every refusal.
+
+MMEngine builds and wraps the model before the data set, so N is unknown when K would have to be
+chosen or refused. Here the data set is built first; its size gives the numbers that the model
+needs, which are written into the config as plain values.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+
+from mmdeepcluster.datasets import BaseImageDataset
+from mmdeepcluster.engine.auto_defaults import (
+    MIN_SAMPLES,
+    MIN_SAMPLES_PER_CLUSTER,
+    auto_min_cluster_size,
+    auto_num_clusters,
+)
+from mmdeepcluster.engine.config_schema import check_config, check_option_roots
+from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.registry import DATASETS, MEMORIES, SCOPE
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """A config in which every number stands, and the data set that they came from.
+
+    Attributes:
+        cfg: The config; resolving it again changes nothing.
+        dataset: The images to cluster.
+    """
+
+    cfg: Config
+    dataset: BaseImageDataset
+
+
+def resolve_config(
+    config: str | Path | Config, options: Mapping[str, Any] | None = None
+) -> ResolvedConfig:
+    """Merges options, refuses what cannot be run, and writes N, K and sizes as plain numbers.
+
+    Args:
+        config: File or config.
+        options: ``--cfg-options`` as a dict with dotted keys.
+
+    Returns:
+        The resolved config with its data set.
+
+    Raises:
+        ConfigError: One line that names the key, what was found, and the remedy.
+    """
+    options = dict(options or {})
+    cfg = load_config(config)
+    check_option_roots(options, cfg)
+    cfg.merge_from_dict(options)
+    init_default_scope(cfg.get("default_scope", SCOPE))
+    replaced = _apply_data_root(cfg, options)
+    check_config(cfg)
+    dataset = build_dataset(cfg.dataset)
+    if replaced:
+        _use_auto_sizes(cfg, len(dataset), options)
+    _write_sizes(cfg, len(dataset))
+    return ResolvedConfig(cfg, dataset)
+
+
+def load_config(config: str | Path | Config) -> Config:
+    """Reads a config file, or copies a config.
+
+    Raises:
+        ConfigError: If the file does not exist.
+    """
+    if isinstance(config, Config):
+        return copy.deepcopy(config)
+    if not Path(config).is_file():
+        raise ConfigError(f"config file {config} does not exist")
+    return Config.fromfile(config)
+
+
+def build_dataset(config: Mapping[str, Any]) -> BaseImageDataset:
+    """Builds the data set; what is wrong with it becomes a :class:`ConfigError`."""
+    try:
+        return DATASETS.build(dict(config))
+    except (ValueError, OSError, TypeError, ImportError) as error:
+        raise ConfigError(str(error)) from error
+
+
+def _apply_data_root(cfg: Config, options: Mapping[str, Any]) -> bool:
+    """Lets a folder replace the images of the config: training, clustering and test."""
+    folder = cfg.get("data_root")
+    if folder is None:
+        return False
+    given = {
+        key.removeprefix("dataset."): value
+        for key, value in options.items()
+        if key.startswith("dataset.")
+    }
+    cfg.dataset = {"type": "ImageFolder", "root": str(folder), **given}
+    cfg.data_root = None
+    cfg.evaluation = {**(cfg.get("evaluation") or {}), "test_split": None}
+    if "model" in cfg:
+        cfg.model.pop("num_samples", None)
+    return True
+
+
+def _use_auto_sizes(cfg: Config, num_samples: int, options: Mapping[str, Any]) -> None:
+    """Sizes configured for another data set become 'auto' when this one is too small for them."""
+    model = cfg.model
+    configured = model.get("num_clusters", AUTO)
+    if configured != AUTO and num_samples >= MIN_SAMPLES_PER_CLUSTER * configured:
+        return
+    if "model.num_clusters" not in options:
+        model.num_clusters = AUTO
+    if "memory" in model and "model.memory.min_cluster_size" not in options:
+        model.memory.pop("min_cluster_size", None)
+
+
+def _write_sizes(cfg: Config, num_samples: int) -> None:
+    """Decides K and ``min_cluster_size`` and writes them with N into the model."""
+    if num_samples < MIN_SAMPLES:
+        raise ConfigError(
+            f"the data set has {num_samples} images, at least {MIN_SAMPLES} are needed: "
+            "give a folder with more images (data_root)"
+        )
+    model = cfg.model
+    written = model.get("num_samples")
+    if written is not None and written != num_samples:
+        raise ConfigError(
+            f"model.num_samples is {written} but the data set has {num_samples} images: "
+            "leave it out, it is derived"
+        )
+    model.num_samples = num_samples
+    model.num_clusters = _num_clusters(model.get("num_clusters", AUTO), num_samples)
+    if "memory" in model and _takes_min_cluster_size(model.memory):
+        size = model.memory.get("min_cluster_size", AUTO)
+        model.memory.min_cluster_size = _min_cluster_size(size, model.num_clusters, num_samples)
+
+
+def _takes_min_cluster_size(memory: Mapping[str, Any]) -> bool:
+    cls = MEMORIES.get(memory["type"]) if isinstance(memory["type"], str) else memory["type"]
+    return "min_cluster_size" in inspect.signature(cls).parameters
+
+
+def _num_clusters(value: Any, num_samples: int) -> int:
+    auto = auto_num_clusters(num_samples)
+    if value == AUTO:
+        print_log(f"model.num_clusters: {auto} (auto, from {num_samples} images)", "current")
+        return auto
+    if not isinstance(value, int) or value < 2:
+        raise ConfigError(f"model.num_clusters must be 'auto' or an integer >= 2, got {value!r}")
+    if value > num_samples:
+        raise ConfigError(
+            f"model.num_clusters={value} exceeds the {num_samples} images of the data set: lower "
+            f"it or use 'auto' ({auto})"
+        )
+    if num_samples < MIN_SAMPLES_PER_CLUSTER * value:
+        print_log(
+            f"model.num_clusters={value} leaves {num_samples / value:.1f} images a cluster, fewer "
+            f"than {MIN_SAMPLES_PER_CLUSTER}; 'auto' would take {auto}",
+            "current",
+            logging.WARNING,
+        )
+    return value
+
+
+def _min_cluster_size(value: Any, num_clusters: int, num_samples: int) -> int:
+    if value == AUTO:
+        value = auto_min_cluster_size(num_samples, num_clusters)
+        print_log(f"model.memory.min_cluster_size: {value} (auto)", "current")
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError(
+            f"model.memory.min_cluster_size must be 'auto' or an integer >= 1, got {value!r}"
+        )
+    product = f"model.num_clusters={num_clusters} x model.memory.min_cluster_size={value}"
+    needed = value * num_clusters
+    if needed > num_samples:
+        raise ConfigError(
+            f"{product} = {needed} exceeds the {num_samples} images of the data set: "
+            "lower one of them"
+        )
+    if needed > 0.5 * num_samples:
+        print_log(
+            f"{product} is {needed / num_samples:.0%} of the {num_samples} images: clusters will "
+            "be dissolved all the time; lower one of them",
+            "current",
+            logging.WARNING,
+        )
+    return value

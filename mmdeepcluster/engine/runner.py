@@ -1,0 +1,279 @@
+"""The runner: MMEngine's, with own checkpoints."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import mmengine
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+from mmdeepcluster.engine.access import get_algorithm
+from mmdeepcluster.engine.checkpoint_io import (
+    find_last_checkpoint,
+    hub_state,
+    load_hub_state,
+    read_checkpoint,
+    write_atomically,
+)
+from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.engine.resolve_config import ResolvedConfig
+from mmdeepcluster.models import BaseAlgorithm
+from mmdeepcluster.registry import ALGORITHMS, RUNNERS
+from mmdeepcluster.version import __version__
+
+FORMAT = 1
+IDENTITY = "mmdeepcluster"
+
+
+@RUNNERS.register_module()
+class DeepClusterRunner(Runner):
+    """MMEngine's runner with checkpoints that are atomic, plain, and know what they belong to.
+
+    ``Runner.save_checkpoint`` of MMEngine 0.10.7 writes in place and stores objects that
+    ``weights_only=True`` refuses, and its loading is silent about what does not fit; see
+    :mod:`mmdeepcluster.engine.checkpoint_io`.
+
+    Args:
+        dataset_fingerprint: Identity of the data set, compared on resume.
+        **kwargs: Arguments of MMEngine's ``Runner``.
+    """
+
+    def __init__(self, *, dataset_fingerprint: str, **kwargs: Any) -> None:
+        self.dataset_fingerprint = dataset_fingerprint
+        # What hooks keep in the checkpoint: plain numbers, strings, lists and dicts by hook.
+        self.hook_state: dict[str, Any] = {}
+        super().__init__(**kwargs)
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with before its cluster state is loaded."""
+        return identity(get_algorithm(self), self.dataset_fingerprint)
+
+    def scale_lr(
+        self, optim_wrapper: OptimWrapper, auto_scale_lr: dict[str, Any] | None = None
+    ) -> None:
+        """Scales learning rates by ``batch size / base_batch_size`` (arXiv 1706.02677).
+
+        MMEngine 0.10.7 reads the batch size off the loader, where it is None when a batch sampler
+        makes the batches.
+        """
+        if not auto_scale_lr or not auto_scale_lr.get("enable", False):
+            return
+        base = auto_scale_lr["base_batch_size"]
+        batch_size = self.train_dataloader.batch_sampler.batch_size * self.world_size
+        for group in optim_wrapper.optimizer.param_groups:
+            group["lr"] *= batch_size / base
+        self.logger.info(
+            f"learning rates scaled by {batch_size / base:g}: batches of {batch_size}, "
+            f"configured for {base}"
+        )
+
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict[str, Any] | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict[str, Any] | None = None,
+        by_epoch: bool = True,
+        backend_args: dict[str, Any] | None = None,
+    ) -> None:
+        """Saves everything that a resumed run needs; same arguments as MMEngine's.
+
+        Raises:
+            ValueError: If a remote back end is asked for; checkpoints are local files.
+        """
+        if file_client_args is not None or backend_args is not None:
+            raise ValueError("checkpoints are local files: file_client_args, backend_args no use")
+        meta = dict(meta or {})
+        meta.setdefault("epoch", self.epoch + 1 if by_epoch else self.epoch)
+        meta.setdefault("iter", self.iter if by_epoch else self.iter + 1)
+        meta |= {
+            "cfg": self.cfg.pretty_text,
+            "seed": self.seed,
+            "experiment_name": self.experiment_name,
+            "time": time.strftime("%Y%m%d_%H%M%S", time.localtime()),
+            "mmengine_version": mmengine.__version__,
+            "mmdeepcluster_version": __version__,
+        }
+        algorithm = get_algorithm(self)
+        checkpoint = {
+            "meta": meta,
+            IDENTITY: self.identity(),
+            "state_dict": {k: v.detach().cpu() for k, v in algorithm.state_dict().items()},
+            "cluster_state": algorithm.cluster_state(),
+            "message_hub": hub_state(self.message_hub),
+            "hook_state": self.hook_state,
+        }
+        if save_optimizer:
+            checkpoint["optimizer"] = _to_cpu(self.optim_wrapper.state_dict())
+        if save_param_scheduler and self.param_schedulers is not None:
+            checkpoint["param_schedulers"] = [
+                _plain(scheduler.state_dict()) for scheduler in self.param_schedulers
+            ]
+        self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+        write_atomically(Path(out_dir) / filename, checkpoint)
+
+    def load_or_resume(self) -> None:
+        """Continues an interrupted run (``resume``) or starts from weights (``load_from``)."""
+        if self._has_loaded:
+            return
+        if self._resume:
+            path = Path(self._load_from) if self._load_from else find_last_checkpoint(self.work_dir)
+            if path is None:
+                self.logger.warning(
+                    f"--resume: no checkpoint in {self.work_dir}, starting at epoch 0"
+                )
+            else:
+                self.resume(str(path))
+        elif self._load_from:
+            self.load_checkpoint(self._load_from)
+        self._has_loaded = True
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: Any = "cpu",
+    ) -> None:
+        """Continues exactly where a checkpoint of the same method, K and data set was saved.
+
+        Raises:
+            ConfigError: If the file is damaged or belongs to something else.
+        """
+        checkpoint = read_checkpoint(filename)
+        restore_algorithm(checkpoint, get_algorithm(self), self.dataset_fingerprint, filename)
+        self.train_loop._epoch = checkpoint["meta"]["epoch"]
+        self.train_loop._iter = checkpoint["meta"]["iter"]
+        load_hub_state(self.message_hub, checkpoint["message_hub"])
+        self.hook_state = checkpoint["hook_state"]
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        if resume_optimizer:
+            self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+            self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+        if resume_param_scheduler and self.param_schedulers is not None:
+            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+            for scheduler, state in zip(
+                self.param_schedulers, checkpoint["param_schedulers"], strict=True
+            ):
+                scheduler.load_state_dict(state)
+        self.logger.info(f"resumed {filename} at epoch {self.epoch}, iteration {self.iter}")
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = "cpu",
+        strict: bool = False,
+        revise_keys: Any = (("^module.", ""),),
+    ) -> dict[str, Any]:
+        """Takes the weights alone and says what fitted; same arguments as MMEngine's.
+
+        Raises:
+            ConfigError: If no weight fits, or ``strict`` and not all do.
+        """
+        checkpoint = read_checkpoint(filename)
+        weights = checkpoint.get("state_dict", checkpoint)
+        for pattern, replacement in revise_keys:
+            weights = {re.sub(pattern, replacement, k): v for k, v in weights.items()}
+        algorithm = get_algorithm(self)
+        own = algorithm.state_dict()
+        fitting = {
+            k: v
+            for k, v in weights.items()
+            if isinstance(v, Tensor) and k in own and own[k].shape == v.shape
+        }
+        missing, unused = sorted(own.keys() - fitting), sorted(weights.keys() - fitting)
+        if not fitting or (strict and (missing or unused)):
+            raise ConfigError(
+                f"load_from={filename}: {len(fitting)} of {len(own)} weights fit "
+                f"(missing {missing[:3]}, not used {unused[:3]})"
+            )
+        algorithm.load_state_dict(fitting, strict=False)
+        self.logger.info(
+            f"loaded {len(fitting)} of {len(own)} weights from {filename}; "
+            f"missing: {missing or 'none'}; not used: {unused or 'none'}"
+        )
+        return checkpoint
+
+
+def identity(algorithm: BaseAlgorithm, dataset_fingerprint: str) -> dict[str, Any]:
+    """Method, sizes and data set, in plain values."""
+    return {
+        "format": FORMAT,
+        "method": type(algorithm).__name__,
+        "num_samples": algorithm.num_samples,
+        "num_clusters": algorithm.num_clusters,
+        "feature_dim": algorithm.feature_dim,
+        "dataset_fingerprint": dataset_fingerprint,
+    }
+
+
+def restore_algorithm(
+    checkpoint: dict[str, Any], algorithm: BaseAlgorithm, dataset_fingerprint: str, source: str
+) -> None:
+    """Gives an algorithm the weights and cluster state of a checkpoint that belongs to it.
+
+    Raises:
+        ConfigError: If it is of another method, size or data set, naming both values; nothing was
+            loaded then.
+    """
+    found = checkpoint.get(IDENTITY)
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{source} is not a checkpoint of mmdeepcluster; to start from its weights alone use "
+            "load_from without --resume"
+        )
+    differing = [
+        f"{name} {found.get(name)!r} (now {value!r})"
+        for name, value in identity(algorithm, dataset_fingerprint).items()
+        if found.get(name) != value
+    ]
+    if differing:
+        raise ConfigError(
+            f"{source} belongs to another training: {', '.join(differing)}; to start from its "
+            "weights alone use load_from without --resume"
+        )
+    try:
+        algorithm.load_state_dict(checkpoint["state_dict"], strict=True)
+        algorithm.load_cluster_state(checkpoint["cluster_state"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{source} does not fit this config: {reason}") from error
+
+
+def load_algorithm(resolved: ResolvedConfig, path: str | Path) -> BaseAlgorithm:
+    """Builds the algorithm of a config and restores a checkpoint into it, without a runner.
+
+    Raises:
+        ConfigError: If the checkpoint is damaged or belongs to something else.
+    """
+    cfg = resolved.cfg
+    model = dict(cfg.model.to_dict())
+    if cfg.get("data_preprocessor") is not None:
+        model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
+    algorithm: BaseAlgorithm = ALGORITHMS.build(model)
+    fingerprint = resolved.dataset.fingerprint()
+    restore_algorithm(read_checkpoint(path), algorithm, fingerprint, str(path))
+    return algorithm
+
+
+def _to_cpu(value: Any) -> Any:
+    """Copies nested containers with their tensors on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {k: _to_cpu(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_to_cpu(v) for v in value)
+    return value
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """Keeps the entries of a scheduler's state that are numbers, strings or containers of them."""
+    return {k: v for k, v in state.items() if not callable(v)}

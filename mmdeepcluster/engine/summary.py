@@ -1,0 +1,32 @@
+"""What the user sees before training starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.device import get_device
+
+from mmdeepcluster.engine.resolve_config import ResolvedConfig
+
+
+def describe(resolved: ResolvedConfig, runner: Any) -> str:
+    """A few lines on data, clusters, network and device."""
+    cfg, dataset = resolved.cfg, resolved.dataset
+    model = cfg.model
+    labels = dataset.eval_labels
+    known = "no known labels" if labels is None else f"{len(set(labels.tolist()))} known classes"
+    parameters = sum(p.numel() for p in runner.model.parameters())
+    size = (model.get("memory") or {}).get("min_cluster_size")
+    lines = [
+        f"data      {dataset!r}: {len(dataset)} images, {known} (for evaluation alone)",
+        f"clusters  {model.num_clusters} of about {len(dataset) / model.num_clusters:.0f} images"
+        + (f", none below {size}" if size else ""),
+        f"model     {model.type}, {model.backbone.type}, {parameters / 1e6:.2f} M parameters",
+        f"training  {runner.max_epochs} epochs of {len(runner.train_dataloader)} iterations, "
+        f"batches of up to {cfg.train_dataloader.batch_size}, seed {runner.seed}",
+        f"device    {get_device()}",
+        f"results   {runner.work_dir}",
+    ]
+    if dataset.unreadable:
+        lines.insert(1, f"left out  {len(dataset.unreadable)} unreadable images")
+    return "\n".join(["", *lines])

@@ -1,0 +1,202 @@
+"""The verbs that hooks call and the state that algorithms own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmdeepcluster.clustering import Assigner
+from mmdeepcluster.models.necks import global_average_pool
+from mmdeepcluster.registry import BACKBONES, NECKS
+
+ASSIGNER_PREFIX = "assigner."
+
+
+class BaseAlgorithm(BaseModel):
+    """A method of deep clustering: what a forward does, and which state it owns.
+
+    Args:
+        num_samples: N, written by ``resolve_config`` from the data set.
+        num_clusters: K.
+        backbone: Config of the backbone.
+        neck: Config of the neck; its output is what is clustered.
+        data_preprocessor: Config of the preprocessor.
+        init_cfg: MMEngine's initialisation of weights.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        num_clusters: int,
+        backbone: dict[str, Any],
+        neck: dict[str, Any],
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.num_samples = num_samples
+        self.num_clusters = num_clusters
+        self.backbone = BACKBONES.build(backbone)
+        self.neck = NECKS.build(dict(neck, in_channels=self.backbone.out_channels))
+        self.cycle = 0
+        self.assigner: Assigner | None = None
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the width of the features that are clustered."""
+        return int(self.neck.out_channels)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names that :meth:`extract` understands: the neck, the backbone, and its stages."""
+        return ("neck", "backbone", *self.backbone.stage_names)
+
+    @property
+    @abstractmethod
+    def initialized(self) -> bool:
+        """Whether there is a clustering to learn from."""
+
+    @property
+    @abstractmethod
+    def labels(self) -> Tensor:
+        """Current pseudo-label of each sample, int64 (N,)."""
+
+    @property
+    @abstractmethod
+    def cluster_counts(self) -> Tensor:
+        """Current size of each cluster, int64 (K,)."""
+
+    @abstractmethod
+    def loss(self, inputs: Tensor, sample_idx: Tensor) -> dict[str, Tensor]:
+        """Losses of a batch under the labels held before this iteration."""
+
+    @abstractmethod
+    def recluster(self, features: Tensor, seed: int) -> None:
+        """Takes labels from one global clustering of all features (N, D)."""
+
+    @abstractmethod
+    def feature_sample(self, max_rows: int, seed: int) -> Tensor:
+        """Seeded sample (M, D) of the features that are clustered, for diagnostics."""
+
+    @abstractmethod
+    def snapshot_labels(self) -> tuple[Tensor, Tensor]:
+        """Labels (N,) at the last snapshot and now; keeps those of now for the next."""
+
+    @abstractmethod
+    def finalize(self, features: Tensor) -> Assigner:
+        """Fits the assigner on evaluation-mode features (N, D) of all samples."""
+
+    @abstractmethod
+    def memory_state(self) -> dict[str, Tensor]:
+        """Tensors of the memories, in global sample order."""
+
+    @abstractmethod
+    def load_memory_state(self, state: dict[str, Tensor]) -> None:
+        """Takes over what :meth:`memory_state` returned."""
+
+    def forward(
+        self, inputs: Tensor, sample_idx: Tensor | None = None, mode: str = "tensor"
+    ) -> Any:
+        """MMEngine's entry: ``loss`` gives losses, ``tensor`` the features that are clustered.
+
+        Args:
+            inputs: Normalised images (B, C, H, W).
+            sample_idx: Index of each image in the data set, int64 (B,).
+            mode: ``loss`` or ``tensor``.
+
+        Raises:
+            ValueError: For another mode, or ``loss`` without ``sample_idx``.
+        """
+        if mode == "tensor":
+            return self.extract(inputs, ("neck",))["neck"]
+        if mode != "loss" or sample_idx is None:
+            raise ValueError(f"mode must be 'loss' (with sample_idx) or 'tensor', got {mode!r}")
+        return self.loss(inputs, sample_idx)
+
+    def extract(self, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Features of a batch by layer name.
+
+        Args:
+            inputs: Normalised images (B, C, H, W).
+            layers: Names out of :attr:`layers`; maps are averaged over positions.
+
+        Returns:
+            One fp32 matrix (B, D_layer) for each name.
+
+        Raises:
+            ValueError: For an unknown name.
+        """
+        unknown = [name for name in layers if name not in self.layers]
+        if unknown:
+            raise ValueError(f"unknown layers {unknown}; this model has {list(self.layers)}")
+        found: dict[str, Tensor] = {}
+        if any(name in self.backbone.stage_names for name in layers):
+            stages = self.backbone.forward_stages(inputs)
+            found |= {name: global_average_pool(stage) for name, stage in stages.items()}
+        if "neck" in layers or "backbone" in layers:
+            last = self.backbone(inputs)[-1]
+            found["backbone"] = global_average_pool(last)
+            if "neck" in layers:
+                found["neck"] = self.neck(last)
+        return {name: found[name].float() for name in layers}
+
+    def cluster_state(self) -> dict[str, Tensor]:
+        """Everything a resumed run needs besides weights: plain tensors, global sample order."""
+        state = self.memory_state() | {"cycle": torch.tensor(self.cycle)}
+        if self.assigner is not None:
+            state |= {f"{ASSIGNER_PREFIX}{k}": v for k, v in self.assigner.state_dict().items()}
+        return state
+
+    def load_cluster_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of :meth:`cluster_state`.
+
+        Raises:
+            ValueError: If a tensor is missing, unknown, or of another shape.
+        """
+        state = dict(state)
+        if "cycle" not in state:
+            raise ValueError(f"cluster state has no 'cycle', it holds {sorted(state)}")
+        assigner = {
+            name.removeprefix(ASSIGNER_PREFIX): state.pop(name)
+            for name in list(state)
+            if name.startswith(ASSIGNER_PREFIX)
+        }
+        cycle = int(state.pop("cycle"))
+        self.load_memory_state(state)
+        self.cycle = cycle
+        self.assigner = Assigner.from_state_dict(assigner) if assigner else None
+
+
+class OnlineAlgorithm(BaseAlgorithm):
+    """A method whose clusters follow the training features, iteration by iteration.
+
+    The hook of such methods calls these verbs after each optimizer step.
+    """
+
+    @property
+    @abstractmethod
+    def centroids_update_interval(self) -> int:
+        """Iterations between calls of :meth:`refresh_centroids`."""
+
+    @abstractmethod
+    def update_memory(self, reassign: bool = True) -> dict[str, Tensor]:
+        """Writes the features of the last batch into the memory; returns scalars for the log.
+
+        Labels follow the features unless ``reassign`` is False.
+        """
+
+    @abstractmethod
+    def refresh_centroids(self) -> None:
+        """Recomputes the centroids from the memory."""
+
+    @abstractmethod
+    def balance_clusters(self) -> list[tuple[nn.Parameter, int]]:
+        """Dissolves small clusters; returns parameters and rows that now mean another cluster."""
+
+
+__all__ = ["BaseAlgorithm", "OnlineAlgorithm"]

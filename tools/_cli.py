@@ -1,0 +1,43 @@
+"""What the command line tools share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.config import DictAction
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--cfg-options a.b=1 c="[1,2]"``."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="settings of the config to change, e.g. model.num_clusters=100 data_root=my_photos",
+    )
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Runs a tool; an error that is the user's to mend is one line and exit code 1.
+
+    ``MMDEEPCLUSTER_TRACEBACK=1`` shows where it came from.
+    """
+    from mmdeepcluster.engine import ConfigError, TrainingError
+
+    try:
+        main()
+    except (ConfigError, TrainingError) as error:
+        if os.environ.get("MMDEEPCLUSTER_TRACEBACK"):
+            raise
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; --resume continues from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

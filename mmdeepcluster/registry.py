@@ -55,5 +55,5 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine"
 )
 PARAM_SCHEDULERS = _child("parameter scheduler", MMENGINE_PARAM_SCHEDULERS, "engine")
-VISBACKENDS = _child("vis_backend", MMENGINE_VISBACKENDS, "visualization")
-VISUALIZERS = _child("visualizer", MMENGINE_VISUALIZERS, "visualization")
+VISBACKENDS = _child("vis_backend", MMENGINE_VISBACKENDS, "engine")
+VISUALIZERS = _child("visualizer", MMENGINE_VISUALIZERS, "engine")

@@ -18,7 +18,12 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", interval=10, max_keep_ckpts=3),
 )
 
-log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+log_processor = dict(
+    type="LogProcessor",
+    window_size=50,
+    by_epoch=True,
+    custom_cfg=[dict(data_src="change_ratio", method_name="mean", window_size=50)],
+)
 log_level = "INFO"
 vis_backends = [dict(type="LocalVisBackend")]
 

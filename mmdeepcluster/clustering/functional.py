@@ -100,9 +100,7 @@ def cluster_sums(features: Tensor, assignments: Tensor, num_clusters: int) -> Te
     fp64 holds sums of fp32 rows with no rounding that matters, so a running sum and a recompute
     agree to about 1e-15 (ODC would otherwise drift over millions of updates).
     """
-    sums = torch.zeros(
-        num_clusters, features.shape[1], dtype=torch.float64, device=features.device
-    )
+    sums = torch.zeros(num_clusters, features.shape[1], dtype=torch.float64, device=features.device)
     rows = tile_rows(features.shape[1])
     for start in range(0, len(features), rows):
         sums.index_add_(

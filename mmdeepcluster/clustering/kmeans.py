@@ -140,8 +140,8 @@ def summarize(
     counts = torch.bincount(assignments, minlength=num_clusters)
     centroids = cluster_sums(features, assignments, num_clusters) / counts.unsqueeze(1)
     # mean |x - c|^2 = mean |x|^2 - sum_k n_k |c_k|^2 / N, in fp64 so that it does not cancel
-    squares = sum(float(block.double().square().sum()) for block in features.split(65536))
-    within = squares - float((counts * centroids.square().sum(dim=1)).sum())
+    squares = [float(block.double().square().sum()) for block in features.split(65536)]
+    within = sum(squares) - float((counts * centroids.square().sum(dim=1)).sum())
     return ClusterResult(
         assignments=assignments,
         centroids=centroids.float(),

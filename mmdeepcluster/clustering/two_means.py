@@ -35,7 +35,7 @@ def two_means(
         )
     # fp64: the decision must not depend on the order in which a BLAS sums.
     centered = features.double() - features.double().mean(dim=0)
-    if not bool((centered.abs().amax() > 1e-7)):
+    if not bool(centered.abs().amax() > 1e-7):
         order = torch.randperm(num_rows, generator=generator).to(features.device)
         return order < num_rows // 2
     side = centered @ _main_direction(centered) > 0

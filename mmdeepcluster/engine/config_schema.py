@@ -143,18 +143,14 @@ def _training(config: Mapping[str, Any]) -> Iterator[str]:
 def _optim_wrapper(wrapper: Mapping[str, Any]) -> Iterator[str]:
     rest = {k: v for k, v in wrapper.items() if k not in ("optimizer", "paramwise_cfg")}
     rest.setdefault("type", "OptimWrapper")
-    yield from _component(
-        rest, "optim_wrapper", registries.OPTIM_WRAPPERS, extra={"constructor"}
-    )
+    yield from _component(rest, "optim_wrapper", registries.OPTIM_WRAPPERS, extra={"constructor"})
     if "optimizer" in wrapper:
         yield from _component(
             wrapper["optimizer"], "optim_wrapper.optimizer", registries.OPTIMIZERS
         )
 
 
-def _plain_dict(
-    config: Mapping[str, Any], root: str, known: Collection[str]
-) -> Iterator[str]:
+def _plain_dict(config: Mapping[str, Any], root: str, known: Collection[str]) -> Iterator[str]:
     for key in config.get(root) or {}:
         if key not in known:
             yield f"{root}.{key}: unknown key, {did_you_mean(key, known)}"
@@ -232,9 +228,9 @@ def _parameters(cls: Any) -> tuple[set[str], set[str], bool]:
     allowed: set[str] = set()
     needed: set[str] = set()
     # `object` takes nothing, whatever its signature says
-    classes = [c for c in cls.__mro__[:-1] if "__init__" in vars(c)] if inspect.isclass(cls) else [
-        cls
-    ]
+    classes = (
+        [c for c in cls.__mro__[:-1] if "__init__" in vars(c)] if inspect.isclass(cls) else [cls]
+    )
     for number, owner in enumerate(classes):
         function = owner.__init__ if inspect.isclass(owner) else owner
         try:

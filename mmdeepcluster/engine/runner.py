@@ -43,6 +43,11 @@ class DeepClusterRunner(Runner):
         **kwargs: Arguments of MMEngine's ``Runner``.
     """
 
+    # Attributes of MMEngine's runner that this class sets.
+    _has_loaded: bool
+    optim_wrapper: Any
+    param_schedulers: Any
+
     def __init__(self, *, dataset_fingerprint: str, **kwargs: Any) -> None:
         self.dataset_fingerprint = dataset_fingerprint
         # What hooks keep in the checkpoint: plain numbers, strings, lists and dicts by hook.
@@ -102,7 +107,7 @@ class DeepClusterRunner(Runner):
             "mmdeepcluster_version": __version__,
         }
         algorithm = get_algorithm(self)
-        checkpoint = {
+        checkpoint: dict[str, Any] = {
             "meta": meta,
             IDENTITY: self.identity(),
             "state_dict": {k: v.detach().cpu() for k, v in algorithm.state_dict().items()},

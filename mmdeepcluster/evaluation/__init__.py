@@ -1,4 +1,4 @@
-"""What is measured."""
+"""What is measured: functions of labels and features, without a Runner."""
 
 from mmdeepcluster.evaluation.cluster_health import (
     ClusterHealth,
@@ -19,10 +19,12 @@ from mmdeepcluster.evaluation.collapse import (
     CollapseWarning,
     TrainingSigns,
     collapse_warnings,
+    largest_share_limit,
 )
-from mmdeepcluster.evaluation.knn import knn_accuracy, knn_classify
+from mmdeepcluster.evaluation.knn import KNN_PROTOCOL, knn_accuracy, knn_classify, protocol_id
 
 __all__ = [
+    "KNN_PROTOCOL",
     "ClusterHealth",
     "CollapseWarning",
     "TrainingSigns",
@@ -36,7 +38,9 @@ __all__ = [
     "knn_accuracy",
     "knn_classify",
     "label_change_ratio",
+    "largest_share_limit",
     "normalized_mutual_info",
     "num_zero_rows",
+    "protocol_id",
     "rank_me",
 ]

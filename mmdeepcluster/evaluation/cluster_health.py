@@ -1,132 +1,155 @@
-"""Sizes of clusters and spread of features: what can be said without labels (R28, R69)."""
+"""Sizes of clusters and spread of features: quality that needs no labels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from mmdeepcluster.clustering import l2_normalize
+from mmdeepcluster.clustering.functional import check_features
+
+# Added to the normalised singular values, eq. (1) of RankMe; the value for fp32 given there.
+_RANK_ME_EPS = 1e-7
+
 
 @dataclass(frozen=True)
 class ClusterHealth:
-    """Sizes of K clusters.
+    """Statistics of the sizes of K clusters (R28).
 
     Attributes:
-        counts: Size of each cluster, int64 (K,).
+        num_samples: Samples in all clusters.
+        num_clusters: K, empty clusters included.
+        num_empty: Clusters without a sample.
+        min_size: Samples of the smallest cluster, 0 where one is empty.
+        max_size: Samples of the largest cluster.
+        largest_share: Share of all samples that the largest cluster holds, 0 to 1.
+        effective_clusters: Exponential of the entropy of the sizes: K for equal sizes, 1 for a
+            single cluster.
+        counts: Sizes (K,).
     """
 
-    counts: NDArray[np.int64]
-
-    @property
-    def num_clusters(self) -> int:
-        """K."""
-        return len(self.counts)
-
-    @property
-    def num_empty(self) -> int:
-        """Clusters without a member."""
-        return int((self.counts == 0).sum())
-
-    @property
-    def min_size(self) -> int:
-        """Size of the smallest cluster."""
-        return int(self.counts.min())
-
-    @property
-    def max_size(self) -> int:
-        """Size of the largest cluster."""
-        return int(self.counts.max())
-
-    @property
-    def largest_share(self) -> float:
-        """Share of all samples in the largest cluster, 0..1."""
-        return self.max_size / int(self.counts.sum())
-
-    @property
-    def effective_clusters(self) -> float:
-        """exp(H) of the distribution of sizes: K when they are equal, 1 when there is one."""
-        shares = self.counts[self.counts > 0] / self.counts.sum()
-        return float(np.exp(-(shares * np.log(shares)).sum()))
-
-    def histogram(self, num_bins: int = 10) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Number of clusters by size: counts (num_bins,) and edges (num_bins + 1,)."""
-        heights, edges = np.histogram(self.counts, bins=num_bins)
-        return heights.astype(np.int64), edges.astype(np.float64)
+    num_samples: int
+    num_clusters: int
+    num_empty: int
+    min_size: int
+    max_size: int
+    largest_share: float
+    effective_clusters: float
+    counts: NDArray[np.int64] = field(repr=False, compare=False)
 
     def as_dict(self) -> dict[str, float]:
-        """The figures by name, for a log."""
-        return {
-            "num_empty": self.num_empty,
-            "min_size": self.min_size,
-            "max_size": self.max_size,
-            "largest_share": self.largest_share,
-            "effective_clusters": self.effective_clusters,
-        }
+        """The statistics to log, by name."""
+        names = ("num_empty", "min_size", "max_size", "largest_share", "effective_clusters")
+        return {name: getattr(self, name) for name in names}
+
+    def histogram(self, num_bins: int = 10) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Number of clusters by size.
+
+        Args:
+            num_bins: Ranges of equal width from the smallest to the largest size.
+
+        Returns:
+            Clusters in each range (num_bins,), and the limits of the ranges (num_bins + 1,).
+        """
+        numbers, limits = np.histogram(self.counts, bins=num_bins)
+        return numbers.astype(np.int64), limits.astype(np.float64)
 
 
 def cluster_health(counts: ArrayLike) -> ClusterHealth:
-    """Looks at the sizes (K,) of clusters.
+    """Describes the sizes of clusters.
+
+    Args:
+        counts: Samples in each cluster (K,), whole numbers.
+
+    Returns:
+        The statistics.
 
     Raises:
-        ValueError: If there is no cluster, a size is negative, or all are empty.
+        ValueError: If there is no cluster or no sample, or a count is negative or not whole.
     """
-    sizes = np.asarray(counts, dtype=np.int64)
-    if sizes.ndim != 1 or sizes.size == 0 or sizes.min() < 0 or sizes.sum() == 0:
-        raise ValueError(f"counts must be sizes (K,) of clusters, not all empty, got {sizes}")
-    return ClusterHealth(sizes)
-
-
-def _sample(features: Tensor, max_rows: int, seed: int) -> Tensor:
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(f"features must be (N, D) with rows, got {tuple(features.shape)}")
-    if len(features) > max_rows:
-        generator = torch.Generator().manual_seed(seed)
-        rows = torch.randperm(len(features), generator=generator)[:max_rows]
-        features = features[rows.to(features.device)]
-    if not bool(torch.isfinite(features).all()):
-        raise ValueError("features hold NaN or infinity")
-    return features.float()
+    array = np.asarray(counts)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(f"counts must be one number per cluster (K,), got shape {array.shape}")
+    sizes = array.astype(np.int64)
+    if (sizes != array).any() or (sizes < 0).any():
+        raise ValueError(
+            f"counts must be whole numbers >= 0, got values from {array.min()} to {array.max()}"
+        )
+    total = int(sizes.sum())
+    if total == 0:
+        raise ValueError(f"counts hold no sample in any of {len(sizes)} clusters")
+    shares = sizes[sizes > 0] / total
+    return ClusterHealth(
+        num_samples=total,
+        num_clusters=len(sizes),
+        num_empty=int((sizes == 0).sum()),
+        min_size=int(sizes.min()),
+        max_size=int(sizes.max()),
+        largest_share=float(shares.max()),
+        effective_clusters=float(np.exp(-(shares * np.log(shares)).sum())),
+        counts=sizes,
+    )
 
 
 def rank_me(features: Tensor, max_rows: int = 4096, seed: int = 0) -> float:
-    """Effective rank of features (N, D): exp of the entropy of their singular values.
+    """Effective rank of features, RankMe [0]: exp of the entropy of the singular values (R69).
 
-    Source: RankMe, Garrido et al., arXiv 2210.02885, Eq. 1; with its epsilon of 1e-7.
+    - [0]: Garrido et al., RankMe, ICML 2023, arXiv 2210.02885, eq. (1) and (2).
 
     Args:
-        features: Matrix (N, D).
-        max_rows: A larger matrix is measured on a seeded sample of rows.
-        seed: Seed of the sample.
+        features: Features (N, D).
+        max_rows: A larger set is measured on a seeded subset of this many rows.
+        seed: Seed of the subset.
 
     Returns:
-        Between 1 (all rows on a line) and min(N, D); 0 if all rows are zero.
+        1 (all rows are parallel) to min(N, max_rows, D); 0 where every row is zero.
 
     Raises:
-        ValueError: If the matrix is empty or holds NaN or infinity.
+        ValueError: If ``features`` is no matrix, holds NaN or infinity, or ``max_rows`` < 1.
     """
-    values = torch.linalg.svdvals(_sample(features, max_rows, seed).double())
-    if float(values.sum()) == 0:
+    check_features(features)
+    if max_rows < 1:
+        raise ValueError(f"max_rows must be >= 1, got {max_rows}")
+    if len(features) > max_rows:
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randperm(len(features), generator=generator)[:max_rows].sort().values
+        features = features[rows.to(features.device)]
+    values = torch.linalg.svdvals(features.float()).double()
+    total = float(values.sum())
+    if total == 0.0:
         return 0.0
-    shares = values / values.sum() + 1e-7
+    shares = values / total + _RANK_ME_EPS
     return float(torch.exp(-(shares * shares.log()).sum()))
 
 
-def feature_spread(features: Tensor, max_rows: int = 4096, seed: int = 0) -> float:
-    """Standard deviation of unit rows per dimension, times sqrt(D).
+def feature_spread(features: Tensor) -> float:
+    """Mean standard deviation of the dimensions of unit-length rows, times sqrt(D).
 
-    About 1 when directions are spread evenly, 0 when all features are equal.
+    Free of scale and of D, because isotropic unit vectors have a deviation of 1/sqrt(D).
+
+    Args:
+        features: Features (N, D).
+
+    Returns:
+        About 1 for isotropic features, 0 where all rows point the same way.
 
     Raises:
-        ValueError: If the matrix is empty or holds NaN or infinity.
+        ValueError: If ``features`` is no matrix, or holds NaN or infinity.
     """
-    rows = _sample(features, max_rows, seed)
-    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-10)
-    return float(rows.std(dim=0, unbiased=False).mean()) * rows.shape[1] ** 0.5
+    check_features(features)
+    deviations = l2_normalize(features).std(dim=0, correction=0)
+    return float(deviations.mean()) * features.shape[1] ** 0.5
 
 
 def num_zero_rows(features: Tensor) -> int:
-    """Rows of (N, D) that are all zero: samples whose feature has no direction."""
+    """Rows of (N, D) that are zero throughout, as a dead ReLU leaves them.
+
+    Raises:
+        ValueError: If ``features`` is no matrix, or holds NaN or infinity.
+    """
+    check_features(features)
     return int((features == 0).all(dim=1).sum())

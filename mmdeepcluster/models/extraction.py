@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,6 @@ from torch.utils.data import DataLoader
 
 from mmdeepcluster.clustering import l2_normalize
 from mmdeepcluster.models.algorithms import BaseAlgorithm
-
 
 # Draws of these epochs are used to fill a memory; no training counts so far.
 _FIRST_FILL_EPOCH = 2**31
@@ -86,9 +86,10 @@ def extract_training(
         ValueError: If a feature is not finite.
     """
     sums = torch.zeros(algorithm.num_samples, algorithm.feature_dim)
+    batches: Any = loader.batch_sampler
     algorithm.train()
     for number in range(num_passes):
-        loader.batch_sampler.sampler.set_epoch(_FIRST_FILL_EPOCH + number)  # type: ignore[union-attr]
+        batches.sampler.set_epoch(_FIRST_FILL_EPOCH + number)
         for batch in loader:
             data = algorithm.data_preprocessor(batch, training=True)
             features = algorithm.extract(data["inputs"], ("neck",))["neck"]
@@ -100,8 +101,8 @@ def extract_training(
 
 
 def _num_rows(loader: DataLoader[dict[str, Tensor]]) -> int:
-    sampler = loader.sampler if loader.batch_sampler is None else loader.batch_sampler.sampler
-    return len(sampler)
+    batches: Any = loader.batch_sampler
+    return len(batches.sampler)
 
 
 def _check_finite(name: str, features: Tensor, sample_idx: Tensor) -> None:
@@ -114,9 +115,7 @@ def _check_finite(name: str, features: Tensor, sample_idx: Tensor) -> None:
         )
 
 
-def _in_sample_order(
-    results: dict[str, Tensor], order: Tensor, num_rows: int
-) -> dict[str, Tensor]:
+def _in_sample_order(results: dict[str, Tensor], order: Tensor, num_rows: int) -> dict[str, Tensor]:
     """Checks that each sample came once and brings the rows into the order of the samples."""
     if len(order) != num_rows or len(order.unique()) != num_rows:
         raise ValueError(

@@ -47,7 +47,8 @@ def test_lowers_the_objective_to_that_of_exhaustive_search():
 
     def objective(side):
         return sum(
-            float((part - part.mean(0)).square().sum()) for part in (features[side], features[~side])
+            float((part - part.mean(0)).square().sum())
+            for part in (features[side], features[~side])
         )
 
     best = min(

@@ -18,7 +18,9 @@ eval_pipeline = [
     dict(type="CenterCrop", size=32),
     dict(type="PILToTensor"),
 ]
-data_preprocessor = dict(type="ImagePreprocessor", mean=[125.31, 122.95, 113.87], std=[62.99, 62.09, 66.70])
+data_preprocessor = dict(
+    type="ImagePreprocessor", mean=[125.31, 122.95, 113.87], std=[62.99, 62.09, 66.70]
+)
 
 train_dataloader = dict(batch_size=256, num_workers=2)
 eval_dataloader = dict(batch_size=500, num_workers=0)

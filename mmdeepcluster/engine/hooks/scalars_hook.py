@@ -89,6 +89,4 @@ class IterationLoggerHook(LoggerHook):
         if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
             tag, line = runner.log_processor.get_log_after_iter(runner, batch_idx, "train")
             runner.logger.info(line)
-            runner.visualizer.add_scalars(
-                tag, step=runner.iter + 1, file_path=self.json_log_path
-            )
+            runner.visualizer.add_scalars(tag, step=runner.iter + 1, file_path=self.json_log_path)

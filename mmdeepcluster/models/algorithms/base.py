@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdeepcluster.clustering import Assigner
 from mmdeepcluster.models.necks import global_average_pool
-from mmdeepcluster.registry import BACKBONES, NECKS
+from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
 ASSIGNER_PREFIX = "assigner."
 
@@ -38,7 +38,9 @@ class BaseAlgorithm(BaseModel):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        # Built here: MMEngine would look for it under the default scope alone.
+        preprocessor = None if data_preprocessor is None else MODELS.build(data_preprocessor)
+        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.num_samples = num_samples
         self.num_clusters = num_clusters
         self.backbone = BACKBONES.build(backbone)

@@ -57,9 +57,7 @@ class ODC(OnlineAlgorithm):
     ) -> None:
         super().__init__(num_samples, num_clusters, backbone, neck, data_preprocessor, init_cfg)
         sizes = {"num_samples": num_samples, "num_clusters": num_clusters}
-        self.head = HEADS.build(
-            dict(head, in_channels=self.feature_dim, num_clusters=num_clusters)
-        )
+        self.head = HEADS.build(dict(head, in_channels=self.feature_dim, num_clusters=num_clusters))
         self.memory = MEMORIES.build(dict(memory, feature_dim=self.feature_dim, **sizes))
         self.loss_module = LOSSES.build(loss or {"type": "ClassBalancedCrossEntropy"})
         self.clusterer = CLUSTERERS.build(
@@ -133,9 +131,7 @@ class ODC(OnlineAlgorithm):
             raise RuntimeError("update_memory() needs a loss() before each call")
         sample_idx, features = self._pending
         self._pending = None
-        stats: dict[str, Tensor] = self.memory.update(
-            sample_idx, features, reassign
-        )._asdict()
+        stats: dict[str, Tensor] = self.memory.update(sample_idx, features, reassign)._asdict()
         return stats
 
     def refresh_centroids(self) -> None:

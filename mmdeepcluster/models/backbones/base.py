@@ -1,62 +1,124 @@
-"""What every backbone promises."""
+"""What every backbone offers: a chain of named stages, and those of them that are asked for."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor, nn
 
 
-class BaseBackbone(nn.Module, ABC):
-    """A network that gives features of several stages by name.
+class Backbone(nn.Module, ABC):
+    """A network of named stages, each fed by the one before.
+
+    A subclass calls this constructor with its stages and implements :meth:`run_stage`. Any other
+    ``nn.Module`` with these attributes, :meth:`forward` and :meth:`forward_stages` does as well.
+
+    Args:
+        in_channels: Channels of the images.
+        stage_channels: Name of each stage, in order, and the channels (or width) of its output.
+        out_indices: Stages that :meth:`forward` returns, counted from 0; negative numbers count
+            from the last stage.
 
     Attributes:
-        in_channels: Channels of the images it takes.
-        out_channels: Width of the last output, which the neck takes.
-        out_indices: Stages that :meth:`forward` returns, as positions in ``stage_names``.
-        stage_names: Names of all stages, from the first to the last.
-    """
-
-    in_channels: int
-    out_channels: int
-    out_indices: tuple[int, ...]
-    stage_names: tuple[str, ...]
-
-    @abstractmethod
-    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
-        """Output of every stage by name: maps (B, C, H, W) or vectors (B, C)."""
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Outputs of the stages in ``out_indices``.
-
-        Args:
-            images: Normalised images (B, C, H, W).
-
-        Raises:
-            ValueError: If the images have another number of channels than ``in_channels``.
-        """
-        stages = self.forward_stages(images)
-        return tuple(stages[self.stage_names[index]] for index in self.out_indices)
-
-    def check_channels(self, images: Tensor) -> None:
-        """Refuses images that the first layer does not take."""
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(
-                f"model.backbone.in_channels is {self.in_channels} but the images arrive as "
-                f"{tuple(images.shape)}: set it, or begin both pipelines with RGB or Grayscale"
-            )
-
-
-def check_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
-    """Returns the indices as a tuple.
+        in_channels: Channels of the images.
+        stage_names: Names of all stages, in order.
+        stage_channels: Channels (or width) of the output of each stage.
+        out_indices: Stages that :meth:`forward` returns, all counted from 0.
+        out_channels: Channels (or width) of the last output, which is what the neck takes.
 
     Raises:
-        ValueError: If there is none, or one is outside the stages.
+        ValueError: If ``in_channels`` is not positive, or ``out_indices`` is empty or names a
+            stage that does not exist.
     """
-    indices = tuple(out_indices)
-    if not indices or not all(0 <= index < num_stages for index in indices):
-        raise ValueError(
-            f"model.backbone.out_indices must name stages 0 to {num_stages - 1}, got {indices}"
-        )
-    return indices
+
+    def __init__(
+        self, in_channels: int, stage_channels: Mapping[str, int], out_indices: Sequence[int]
+    ) -> None:
+        super().__init__()
+        if in_channels < 1:
+            raise ValueError(f"model.backbone.in_channels must be >= 1, got {in_channels}")
+        self.in_channels = in_channels
+        self.stage_names = tuple(stage_channels)
+        self.stage_channels = tuple(stage_channels.values())
+        self.out_indices = self._resolve_indices(out_indices)
+        self.out_channels = self.stage_channels[self.out_indices[-1]]
+
+    def _resolve_indices(self, out_indices: Sequence[int]) -> tuple[int, ...]:
+        number = len(self.stage_names)
+        wrong = [index for index in out_indices if not -number <= index < number]
+        if wrong or not out_indices:
+            raise ValueError(
+                f"model.backbone.out_indices={list(out_indices)} must name at least one of the "
+                f"{number} stages 0 to {number - 1} ({', '.join(self.stage_names)}) and no other"
+            )
+        return tuple(index % number for index in out_indices)
+
+    @abstractmethod
+    def run_stage(self, index: int, x: Tensor) -> Tensor:
+        """Applies stage ``index`` to the output of the stage before, without changing it.
+
+        Args:
+            index: Number of the stage, from 0.
+            x: Output of stage ``index - 1``, or the images (B, C, H, W) for stage 0.
+
+        Returns:
+            A map (B, C, H, W) or a vector (B, D) per image.
+        """
+
+    def run_stages(self, x: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
+        """Outputs of the wanted stages; no stage after the last wanted one is computed."""
+        outputs = {}
+        for index in range(max(wanted) + 1):
+            x = self.run_stage(index, x)
+            if index in wanted:
+                outputs[index] = x
+        return outputs
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuses images that the first layer cannot take.
+
+        Raises:
+            ValueError: If ``x`` is not (B, C, H, W) with C equal to ``in_channels``.
+        """
+        if x.ndim != 4:
+            raise ValueError(f"images must have the shape (B, C, H, W), got {tuple(x.shape)}")
+        if x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"model.backbone.in_channels={self.in_channels}, but the images that reach the "
+                f"backbone have {x.shape[1]} channel(s), shape {tuple(x.shape)}: set "
+                f"model.backbone.in_channels={x.shape[1]}, or let the pipeline deliver "
+                f"{self.in_channels} channel(s)"
+            )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Features of the stages in ``out_indices``, in that order.
+
+        Args:
+            x: Images (B, C, H, W).
+
+        Returns:
+            One (B, C, H, W) map or (B, D) matrix per entry of ``out_indices``.
+
+        Raises:
+            ValueError: If the images do not fit this backbone.
+        """
+        self.check_input(x)
+        outputs = self.run_stages(x, set(self.out_indices))
+        return tuple(outputs[index] for index in self.out_indices)
+
+    def forward_stages(self, x: Tensor) -> dict[str, Tensor]:
+        """Features of every stage by its name.
+
+        Args:
+            x: Images (B, C, H, W).
+
+        Returns:
+            One (B, C, H, W) map or (B, D) matrix per name in ``stage_names``.
+
+        Raises:
+            ValueError: If the images do not fit this backbone.
+        """
+        self.check_input(x)
+        outputs = self.run_stages(x, range(len(self.stage_names)))
+        return {name: outputs[index] for index, name in enumerate(self.stage_names)}

@@ -1,26 +1,32 @@
-"""A plain convolutional network for small images."""
+"""A small plain convolutional network, fast on a CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmdeepcluster.models.backbones.base import BaseBackbone
+from mmdeepcluster.models.backbones.base import Backbone
 from mmdeepcluster.registry import BACKBONES
 
 
 @BACKBONES.register_module()
-class ConvNet(BaseBackbone):
-    """Stages of 3x3 convolutions with batch norm and ReLU, 2x2 max-pools between them.
+class ConvNet(Backbone):
+    """Stages of 3x3 convolutions with 2x2 max-pooling in between, for images of about 32x32.
 
-    Small enough to be trained on a CPU. Stages are named ``stage_1``, ``stage_2``, ...; a stage
-    gives its maps before pooling.
+    Each stage is ``convs_per_stage`` times (conv 3x3, BN, ReLU). It halves the resolution first,
+    except for the first stage, so the last map of a 32x32 image is 4x4 with four stages.
 
     Args:
         in_channels: Channels of the images. Defaults to 3.
-        widths: Filters of each stage. Defaults to (32, 64, 128, 256).
+        widths: Channels of each stage. Defaults to (32, 64, 128, 256).
         convs_per_stage: Convolutions in each stage. Defaults to 1.
+        out_indices: Stages to return, of ``stage_1, stage_2, ...``. Defaults to (-1,), the last.
+
+    Raises:
+        ValueError: If a width or ``convs_per_stage`` is not positive, ``widths`` is empty,
+            ``out_indices`` names no stage, or an image is too small to be halved that often.
     """
 
     def __init__(
@@ -28,36 +34,50 @@ class ConvNet(BaseBackbone):
         in_channels: int = 3,
         widths: Sequence[int] = (32, 64, 128, 256),
         convs_per_stage: int = 1,
+        out_indices: Sequence[int] = (-1,),
     ) -> None:
-        super().__init__()
-        if not widths or convs_per_stage < 1:
+        if not widths or min(widths) < 1:
             raise ValueError(
-                "model.backbone needs widths and convs_per_stage of at least 1, got "
-                f"{tuple(widths)} and {convs_per_stage}"
+                f"model.backbone.widths must be one positive number per stage, got {list(widths)}"
             )
-        self.in_channels = in_channels
-        self.out_channels = widths[-1]
-        self.stage_names = tuple(f"stage_{number}" for number in range(1, len(widths) + 1))
-        self.out_indices = (len(widths) - 1,)
-        self.stages = nn.ModuleList()
-        for width in widths:
-            layers: list[nn.Module] = []
-            for _ in range(convs_per_stage):
-                layers += [nn.Conv2d(in_channels, width, 3, padding=1, bias=False)]
-                layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-                in_channels = width
-            self.stages.append(nn.Sequential(*layers))
-        self.pool = nn.MaxPool2d(2)
+        if convs_per_stage < 1:
+            raise ValueError(f"model.backbone.convs_per_stage must be >= 1, got {convs_per_stage}")
+        named = {f"stage_{number}": width for number, width in enumerate(widths, start=1)}
+        super().__init__(in_channels, named, out_indices)
+        before = (in_channels, *widths[:-1])
+        self.stages = nn.ModuleList(
+            _stage(source, width, convs_per_stage)
+            for source, width in zip(before, widths, strict=True)
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
-        """Output of every stage by name, maps (B, width, H, W)."""
-        self.check_channels(images)
-        outputs: dict[str, Tensor] = {}
-        maps = images
-        for number, (name, stage) in enumerate(zip(self.stage_names, self.stages, strict=True)):
-            maps = stage(maps if number == 0 else self.pool(maps))
-            outputs[name] = maps
-        return outputs
+    def check_input(self, x: Tensor) -> None:
+        """Refuses images of the wrong channels or too small for the number of stages."""
+        super().check_input(x)
+        smallest = 2 ** (len(self.stages) - 1)
+        if min(x.shape[2:]) < smallest:
+            raise ValueError(
+                f"model.backbone.widths has {len(self.stages)} stages, which need images of at "
+                f"least {smallest}x{smallest} pixels, got {x.shape[2]}x{x.shape[3]}: give fewer "
+                "widths or larger images"
+            )
+
+    def run_stage(self, index: int, x: Tensor) -> Tensor:
+        """Applies stage ``index`` to the output of the one before."""
+        if index > 0:
+            x = F.max_pool2d(x, 2)
+        out: Tensor = self.stages[index](x)
+        return out
+
+
+def _stage(in_channels: int, width: int, num_convs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for number in range(num_convs):
+        layers += [
+            nn.Conv2d(width if number else in_channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)

@@ -1,54 +1,72 @@
-"""LeNet-5 with batch norm."""
+"""LeNet-5 with batch normalisation, for images of 32x32 pixels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmdeepcluster.models.backbones.base import BaseBackbone
+from mmdeepcluster.models.backbones.base import Backbone
 from mmdeepcluster.registry import BACKBONES
 
-_SIZE = 32
+_IMAGE_SIZE = 32
 
 
 @BACKBONES.register_module()
-class LeNet5(BaseBackbone):
-    """LeNet-5 for images of 32x32 (R17).
+class LeNet5(Backbone):
+    """LeNet-5 of the DeepCluster "Deep Dive" study [0], section 3.3.
 
-    Source: "A Deep Dive into Deep Cluster" (arXiv 2207.11839), section 3.3: two 5x5 convolutions of
-    6 and 16 filters, each with batch norm, ReLU and 2x2 max-pool, then FC 120 and FC 84. The
-    features are those of the last layer before its ReLU, so they have both signs.
+    conv 6@5x5, BN, ReLU, pool - conv 16@5x5, BN, ReLU, pool - FC 120, ReLU - FC 84. The last
+    ReLU belongs to the head: the 84 features are taken before it and hold negative values.
+    A ``conv_`` stage is the plain output of the convolution, a ``relu_`` stage follows BN and
+    ReLU, and pooling happens at the entry of the next stage; ``conv_2`` is 16x10x10 = 1600 wide.
 
-    Stages: ``conv_2`` (16, 10, 10), before its pooling; ``fc_1`` (120); ``fc_2`` (84).
+    - [0]: DeepCluster: A Deep Dive into Deep Clustering, section 3.3 and details A.
 
     Args:
         in_channels: Channels of the images. Defaults to 1.
+        out_indices: Stages to return, of ``conv_1, relu_1, conv_2, relu_2, fc_1, fc_2``.
+            Defaults to (-1,), the 84 features.
+
+    Raises:
+        ValueError: If ``out_indices`` names no stage, or images are not of 32x32 pixels.
     """
 
-    stage_names = ("conv_2", "fc_1", "fc_2")
-    out_indices = (2,)
-    out_channels = 84
+    def __init__(self, in_channels: int = 1, out_indices: Sequence[int] = (-1,)) -> None:
+        widths = {"conv_1": 6, "relu_1": 6, "conv_2": 16, "relu_2": 16, "fc_1": 120, "fc_2": 84}
+        super().__init__(in_channels, widths, out_indices)
+        # the mean that a bias shifts is removed by the batch normalisation after it
+        self.conv1 = nn.Conv2d(in_channels, 6, kernel_size=5, bias=False)
+        self.bn1 = nn.BatchNorm2d(6)
+        self.conv2 = nn.Conv2d(6, 16, kernel_size=5, bias=False)
+        self.bn2 = nn.BatchNorm2d(16)
+        self.fc1 = nn.Linear(16 * 5 * 5, 120)
+        self.fc2 = nn.Linear(120, 84)
 
-    def __init__(self, in_channels: int = 1) -> None:
-        super().__init__()
-        self.in_channels = in_channels
-        self.conv_1 = nn.Sequential(nn.Conv2d(in_channels, 6, 5), nn.BatchNorm2d(6), nn.ReLU())
-        self.conv_2 = nn.Sequential(nn.Conv2d(6, 16, 5), nn.BatchNorm2d(16), nn.ReLU())
-        self.pool = nn.MaxPool2d(2)
-        self.fc_1 = nn.Sequential(nn.Linear(16 * 5 * 5, 120), nn.ReLU())
-        self.fc_2 = nn.Linear(120, 84)
-
-    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
-        """Output of every stage by name.
-
-        Raises:
-            ValueError: If the images are not (B, in_channels, 32, 32).
-        """
-        self.check_channels(images)
-        if images.shape[2:] != (_SIZE, _SIZE):
+    def check_input(self, x: Tensor) -> None:
+        """Refuses images of the wrong channels, and any size but 32x32."""
+        super().check_input(x)
+        if tuple(x.shape[2:]) != (_IMAGE_SIZE, _IMAGE_SIZE):
             raise ValueError(
-                f"LeNet5 takes images of {_SIZE}x{_SIZE}, got {images.shape[2]}x{images.shape[3]}: "
-                f"resize and crop to {_SIZE} in train_pipeline and eval_pipeline"
+                f"model.backbone=LeNet5 takes images of {_IMAGE_SIZE}x{_IMAGE_SIZE} pixels, got "
+                f"{x.shape[2]}x{x.shape[3]}: resize or crop to {_IMAGE_SIZE} in train_pipeline "
+                "and eval_pipeline, or choose model.backbone.type='ConvNet' or 'ResNet'"
             )
-        conv_2 = self.conv_2(self.pool(self.conv_1(images)))
-        fc_1 = self.fc_1(self.pool(conv_2).flatten(1))
-        return {"conv_2": conv_2, "fc_1": fc_1, "fc_2": self.fc_2(fc_1)}
+
+    def run_stage(self, index: int, x: Tensor) -> Tensor:
+        """Applies stage ``index`` to the output of the one before."""
+        match self.stage_names[index]:
+            case "conv_1":
+                out: Tensor = self.conv1(x)
+            case "relu_1":
+                out = F.relu(self.bn1(x))
+            case "conv_2":
+                out = self.conv2(F.max_pool2d(x, 2))
+            case "relu_2":
+                out = F.relu(self.bn2(x))
+            case "fc_1":
+                out = self.fc1(F.max_pool2d(x, 2).flatten(1))
+            case _:
+                out = self.fc2(F.relu(x))
+        return out

@@ -1,96 +1,128 @@
-"""ResNet on torchvision's modules."""
+"""Residual networks on torchvision's blocks, with all five stages addressable."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
-from torchvision.models.resnet import ResNet as TorchvisionResNet
+from torchvision.models import resnet as torchvision_resnet
 
-from mmdeepcluster.models.backbones.base import BaseBackbone, check_out_indices
+from mmdeepcluster.models.backbones.base import Backbone
 from mmdeepcluster.registry import BACKBONES
 
-_DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
-    18: (BasicBlock, [2, 2, 2, 2]),
-    34: (BasicBlock, [3, 4, 6, 3]),
-    50: (Bottleneck, [3, 4, 6, 3]),
-    101: (Bottleneck, [3, 4, 23, 3]),
+# depth: block and its number in each of the four groups
+_ARCHITECTURES = {
+    18: (torchvision_resnet.BasicBlock, [2, 2, 2, 2]),
+    34: (torchvision_resnet.BasicBlock, [3, 4, 6, 3]),
+    50: (torchvision_resnet.Bottleneck, [3, 4, 6, 3]),
+    101: (torchvision_resnet.Bottleneck, [3, 4, 23, 3]),
 }
 _STEMS = ("imagenet", "small")
+_NORM_TYPES = ("BN", "SyncBN", "GN")
 
 
 @BACKBONES.register_module()
-class ResNet(BaseBackbone):
-    """ResNet (He et al., arXiv 1512.03385) with the parameter names of torchvision (R21, R23).
+class ResNet(Backbone):
+    """ResNet [0]; names of the weights are those of torchvision, so its files load.
 
-    Stages are ``feat1`` (after the stem's ReLU, before max-pool) and ``feat2`` to ``feat5`` (after
-    each group of blocks); for ResNet-50 and images of 224 they are 64x112^2, 256x56^2, 512x28^2,
-    1024x14^2 and 2048x7^2.
+    Five stages as the benchmarks of ODC [1] count them; for ResNet-50 at 224x224 pixels:
+    ``feat1`` 64x112x112 (after conv, BN and ReLU, before the max-pool), ``feat2`` 256x56x56,
+    ``feat3`` 512x28x28, ``feat4`` 1024x14x14, ``feat5`` 2048x7x7.
+
+    - [0]: He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
+    - [1]: Zhan et al., Online Deep Clustering, CVPR 2020, section 4.1.
 
     Args:
-        depth: 18, 34, 50 or 101. Defaults to 50.
-        in_channels: Channels of the images; 2 behind Sobel. Defaults to 3.
-        stem: ``imagenet`` is a 7x7 convolution of stride 2 and max-pool; ``small``, for images of
-            about 32x32, a 3x3 convolution of stride 1 without max-pool.
-        out_indices: Stages to return, 0 to 4. Defaults to (4,).
-        norm_cfg: Norm layers, such as ``dict(type='SyncBN')``. Defaults to batch norm.
-        zero_init_residual: Whether blocks start as the identity. Defaults to False.
-    """
+        depth: Layers: 18, 34, 50 or 101.
+        in_channels: Channels of the images. Defaults to 3.
+        stem: First layer: ``imagenet`` is 7x7 with stride 2 and max-pooling, ``small`` is 3x3
+            with stride 1 and no max-pooling, for images of about 32x32. Defaults to "imagenet".
+        out_indices: Stages to return, 0 (``feat1``) to 4 (``feat5``). Defaults to (4,).
+        norm_cfg: Normalisation: ``dict(type='BN')``, ``dict(type='SyncBN')`` or
+            ``dict(type='GN', num_groups=32)``, with further arguments of the layer. Defaults to
+            None, batch normalisation.
+        zero_init_residual: Starts every block as the identity. Defaults to False.
 
-    stage_names = ("feat1", "feat2", "feat3", "feat4", "feat5")
+    Raises:
+        ValueError: For an unknown depth, stem or type of normalisation, or a stage that does
+            not exist.
+    """
 
     def __init__(
         self,
-        depth: int = 50,
+        depth: Literal[18, 34, 50, 101],
         in_channels: int = 3,
-        stem: str = "imagenet",
+        stem: Literal["imagenet", "small"] = "imagenet",
         out_indices: Sequence[int] = (4,),
         norm_cfg: dict[str, Any] | None = None,
         zero_init_residual: bool = False,
     ) -> None:
-        super().__init__()
-        if depth not in _DEPTHS:
-            raise ValueError(f"model.backbone.depth must be one of {list(_DEPTHS)}, got {depth}")
+        if depth not in _ARCHITECTURES:
+            raise ValueError(
+                f"model.backbone.depth={depth} is none of {', '.join(map(str, _ARCHITECTURES))}"
+            )
         if stem not in _STEMS:
-            raise ValueError(f"model.backbone.stem must be one of {_STEMS}, got {stem!r}")
-        self.in_channels = in_channels
-        self.out_indices = check_out_indices(out_indices, len(self.stage_names))
-        block, layers = _DEPTHS[depth]
-        norm = _norm_layer(norm_cfg or {"type": "BN"})
-        net = TorchvisionResNet(
-            block, layers, zero_init_residual=zero_init_residual, norm_layer=norm
+            raise ValueError(f"model.backbone.stem={stem!r} is none of {', '.join(_STEMS)}")
+        block, groups = _ARCHITECTURES[depth]
+        widths = [64, *(width * block.expansion for width in (64, 128, 256, 512))]
+        names = [f"feat{number}" for number in range(1, 6)]
+        super().__init__(in_channels, dict(zip(names, widths, strict=True)), out_indices)
+        network = torchvision_resnet.ResNet(
+            block,
+            groups,
+            num_classes=1,  # its classifier is not used
+            zero_init_residual=zero_init_residual,
+            norm_layer=_norm_factory(norm_cfg or {"type": "BN"}),
         )
-        if stem == "small":
-            self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
+        small = stem == "small"
+        self.conv1 = _first_conv(in_channels) if small else network.conv1
+        if in_channels != 3 and not small:
+            self.conv1 = _first_conv(in_channels, kernel_size=7, stride=2)
+        self.bn1 = network.bn1
+        self.relu = network.relu
+        self.maxpool = nn.Identity() if small else network.maxpool
+        self.layer1 = network.layer1
+        self.layer2 = network.layer2
+        self.layer3 = network.layer3
+        self.layer4 = network.layer4
+
+    def run_stage(self, index: int, x: Tensor) -> Tensor:
+        """Applies stage ``index`` to the output of the one before."""
+        if index == 0:
+            out: Tensor = self.relu(self.bn1(self.conv1(x)))
+        elif index == 1:
+            out = self.layer1(self.maxpool(x))
         else:
-            self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.bn1, self.relu = net.bn1, net.relu
-        self.maxpool = net.maxpool if stem == "imagenet" else nn.Identity()
-        self.layer1, self.layer2 = net.layer1, net.layer2
-        self.layer3, self.layer4 = net.layer3, net.layer4
-        widths = (64, *(64 * 2**group * block.expansion for group in range(4)))
-        self.out_channels = widths[self.out_indices[-1]]
-
-    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
-        """Output of every stage by name, maps (B, C, H, W)."""
-        self.check_channels(images)
-        feat1 = self.relu(self.bn1(self.conv1(images)))
-        feat2 = self.layer1(self.maxpool(feat1))
-        feat3 = self.layer2(feat2)
-        feat4 = self.layer3(feat3)
-        outputs = (feat1, feat2, feat3, feat4, self.layer4(feat4))
-        return dict(zip(self.stage_names, outputs, strict=True))
+            out = getattr(self, f"layer{index}")(x)
+        return out
 
 
-def _norm_layer(norm_cfg: dict[str, Any]) -> Callable[..., nn.Module]:
-    """A constructor of norm layers of a given width, as torchvision wants it."""
+def _first_conv(in_channels: int, kernel_size: int = 3, stride: int = 1) -> nn.Conv2d:
+    """First convolution, initialised as torchvision does."""
+    conv = nn.Conv2d(
+        in_channels, 64, kernel_size, stride=stride, padding=kernel_size // 2, bias=False
+    )
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
 
-    def build(num_features: int) -> nn.Module:
-        layer: nn.Module = build_norm_layer(norm_cfg, num_features)[1]
+
+def _norm_factory(norm_cfg: dict[str, Any]) -> Callable[[int], nn.Module]:
+    """Maker of normalisation layers for a number of channels."""
+    kind = norm_cfg.get("type")
+    if kind not in _NORM_TYPES:
+        raise ValueError(
+            f"model.backbone.norm_cfg.type={kind!r} is none of {', '.join(_NORM_TYPES)}"
+        )
+    if kind == "GN" and "num_groups" not in norm_cfg:
+        raise ValueError(
+            "model.backbone.norm_cfg.type='GN' needs the number of groups: set "
+            "model.backbone.norm_cfg.num_groups, for example to 32"
+        )
+
+    def build(num_channels: int) -> nn.Module:
+        layer: nn.Module = build_norm_layer(norm_cfg, num_channels)[1]
         return layer
 
     return build

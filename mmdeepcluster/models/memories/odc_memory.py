@@ -140,9 +140,7 @@ class ODCMemory(LabelBank):
         return self.dissolve_small_clusters()
 
     @torch.no_grad()
-    def update(
-        self, sample_idx: Tensor, features: Tensor, reassign: bool = True
-    ) -> MemoryUpdate:
+    def update(self, sample_idx: Tensor, features: Tensor, reassign: bool = True) -> MemoryUpdate:
         """Moves the rows of a batch towards its features and assigns them anew [0, Eqs. 2, 3].
 
         A sample that occurs several times in the batch takes its last occurrence; a row with NaN

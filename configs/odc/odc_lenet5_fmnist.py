@@ -1,7 +1,8 @@
 """ODC with LeNet-5 on Fashion-MNIST.
 
 Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 2006.10645.
-Command: python tools/train.py configs/odc/odc_lenet5_fmnist.py --cfg-options dataset.download=True
+Command: python tools/train.py configs/odc/odc_lenet5_fmnist.py
+         (--cfg-options dataset.download=True fetches the images into data/)
 """
 
 _base_ = [

@@ -1,7 +1,8 @@
 """ODC with ResNet-18 (small-image stem) on CIFAR-10; meant for a GPU.
 
 Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 2006.10645.
-Command: python tools/train.py configs/odc/odc_r18_cifar10.py --cfg-options dataset.download=True
+Command: python tools/train.py configs/odc/odc_r18_cifar10.py
+         (--cfg-options dataset.download=True fetches the images into data/)
 """
 
 _base_ = [

@@ -68,15 +68,16 @@ class KMeans:
         chosen = torch.randperm(len(features), generator=generator)[: self.num_clusters]
         centroids = features[chosen.to(features.device)]
         assignments = nearest_centroid(features, centroids)
-        iteration = 0
-        for iteration in range(1, self.max_iters + 1):
+        num_iters = 0
+        while num_iters < self.max_iters:
+            num_iters += 1
             centroids = self._update(features, assignments, centroids)
             moved = nearest_centroid(features, centroids)
             if torch.equal(moved, assignments):
                 break
             assignments = moved
         assignments = fill_empty_clusters(features, assignments, self.num_clusters, generator)
-        return summarize(features, assignments, self.num_clusters, iteration)
+        return summarize(features, assignments, self.num_clusters, num_iters)
 
     def _update(self, features: Tensor, assignments: Tensor, centroids: Tensor) -> Tensor:
         counts = torch.bincount(assignments, minlength=self.num_clusters)

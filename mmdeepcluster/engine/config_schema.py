@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import mmdeepcluster.registry as registries
+from mmdeepcluster.datasets import build_eval_loader, build_train_loader
 from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.engine.evaluation_options import EvaluationOptions
 
 # Keys that MMEngine's builders take out before the class sees them.
 _BUILDER_KEYS = {"type", "_scope_", "priority", "init_cfg"}
@@ -50,6 +53,9 @@ ROOTS: dict[str, str] = {
     "work_dir": "where results go",
 }
 
+# Arguments of the loaders that are derived.
+_LOADER_DERIVED = {"view", "seed", "rank", "world_size", "indices"}
+_EVALUATION_KEYS = tuple(field.name for field in fields(EvaluationOptions))
 _RANDOMNESS_KEYS = ("seed", "deterministic", "diff_rank_seed")
 _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 _AUTO_LR_KEYS = ("enable", "base_batch_size")
@@ -102,6 +108,12 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
         for index, step in enumerate(config.get(name) or []):
             yield from _component(step, f"{name}[{index}]", registries.TRANSFORMS)
     yield from _training(config)
+    for name, builder in (
+        ("train_dataloader", build_train_loader),
+        ("eval_dataloader", build_eval_loader),
+    ):
+        yield from _plain_dict(config, name, _loader_keys(builder))
+    yield from _plain_dict(config, "evaluation", _EVALUATION_KEYS)
     yield from _plain_dict(config, "randomness", _RANDOMNESS_KEYS)
     yield from _plain_dict(config, "env_cfg", _ENV_KEYS)
     yield from _plain_dict(config, "auto_scale_lr", _AUTO_LR_KEYS)
@@ -148,6 +160,10 @@ def _optim_wrapper(wrapper: Mapping[str, Any]) -> Iterator[str]:
         yield from _component(
             wrapper["optimizer"], "optim_wrapper.optimizer", registries.OPTIMIZERS
         )
+
+
+def _loader_keys(builder: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(builder).parameters) - _LOADER_DERIVED
 
 
 def _plain_dict(config: Mapping[str, Any], root: str, known: Collection[str]) -> Iterator[str]:

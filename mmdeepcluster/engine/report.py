@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ from torch import Tensor
 
 from mmdeepcluster.clustering import KMeans, l2_normalize
 from mmdeepcluster.engine.build import eval_loader, heldout_dataset
-from mmdeepcluster.engine.config_schema import did_you_mean
-from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.engine.evaluation_options import EvaluationOptions
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.engine.seeding import derive_seed
 from mmdeepcluster.evaluation import (
@@ -24,38 +22,6 @@ from mmdeepcluster.evaluation import (
     rank_me,
 )
 from mmdeepcluster.models import BaseAlgorithm, extract
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """Options under ``evaluation`` in a config; none changes the training.
-
-    Attributes:
-        test_split: Split of the same data set that training does not see; its images are
-            classified by their neighbours in the training set. None leaves one image out instead.
-        knn_k: Neighbours that vote.
-        knn_temperature: Temperature of their weights.
-        max_samples: A larger set is measured on a seeded subset of this many images.
-    """
-
-    test_split: str | None = None
-    knn_k: int = 20
-    knn_temperature: float = 0.07
-    max_samples: int = 100_000
-
-    @classmethod
-    def from_config(cls, cfg: Any) -> EvaluationOptions:
-        """Reads ``cfg.evaluation``.
-
-        Raises:
-            ConfigError: For an unknown key.
-        """
-        options = dict(cfg.get("evaluation") or {})
-        known = [field.name for field in fields(cls)]
-        for key in options:
-            if key not in known:
-                raise ConfigError(f"evaluation.{key}: unknown key, {did_you_mean(key, known)}")
-        return cls(**options)
 
 
 def _subset(num_samples: int, max_samples: int, seed: int) -> list[int] | None:

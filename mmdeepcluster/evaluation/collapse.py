@@ -137,7 +137,7 @@ def _loss_rules(signs: TrainingSigns) -> Iterator[CollapseWarning]:
             "uniform_loss",
             f"the loss {loss:.4f} is that of guessing, ln {health.num_clusters} = {chance:.4f}",
             "the network does not learn its labels: change optim_wrapper.optimizer.lr, or lower "
-            "model.memory.momentum if it is high, so that labels follow the features",
+            "model.memory.momentum (the share of the new feature) so that labels last longer",
         )
     share = health.largest_share
     if loss < _VANISHED_LOSS * chance and share > largest_share_limit(health.num_clusters):

@@ -58,5 +58,5 @@ def test_power_is_honoured():
     counts = torch.arange(1, 51) ** 2
     losses = {ClassBalancedCrossEntropy(p)(logits, targets, counts).item() for p in (0, 0.5, 1)}
     assert len(losses) == 3
-    with pytest.raises(ValueError, match="model.loss.power must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"model.loss.power must be at least 0, got -1"):
         ClassBalancedCrossEntropy(-1)

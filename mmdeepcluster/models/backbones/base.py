@@ -8,6 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from torch import Tensor, nn
 
 
+def check_in_channels(in_channels: int) -> None:
+    """Raises ``ValueError`` unless there is at least one channel."""
+    if in_channels < 1:
+        raise ValueError(f"model.backbone.in_channels must be >= 1, got {in_channels}")
+
+
 class Backbone(nn.Module, ABC):
     """A network of named stages, each fed by the one before.
 
@@ -36,8 +42,7 @@ class Backbone(nn.Module, ABC):
         self, in_channels: int, stage_channels: Mapping[str, int], out_indices: Sequence[int]
     ) -> None:
         super().__init__()
-        if in_channels < 1:
-            raise ValueError(f"model.backbone.in_channels must be >= 1, got {in_channels}")
+        check_in_channels(in_channels)
         self.in_channels = in_channels
         self.stage_names = tuple(stage_channels)
         self.stage_channels = tuple(stage_channels.values())

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmdeepcluster.models.backbones.base import Backbone
+from mmdeepcluster.models.backbones.base import Backbone, check_in_channels
 from mmdeepcluster.registry import BACKBONES
 
 _POOLED = "pooled"
@@ -49,6 +49,7 @@ class TimmBackbone(Backbone):
     ) -> None:
         timm = _import_timm()
         _check_name(timm, name, pretrained)
+        check_in_channels(in_channels)  # before timm stumbles over it
         network = _create(timm, name, in_channels, pretrained, img_size)
         stages: dict[str, int] = {}
         if hasattr(network, "forward_intermediates"):
@@ -100,11 +101,14 @@ def _check_name(timm: ModuleType, name: str, pretrained: bool) -> None:
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
         raise ValueError(f"model.backbone.name={name!r} is no network of timm, {hint}")
-    weights = timm.list_pretrained(f"{name.split('.')[0]}*") if pretrained else []
-    if pretrained and name not in {full if "." in name else full.split(".")[0] for full in weights}:
+    if not pretrained:
+        return
+    weights = timm.list_pretrained(f"{name.split('.')[0]}*")
+    if name not in {full if "." in name else full.split(".")[0] for full in weights}:
+        others = f", or model.backbone.name to one of {weights[:5]}" if weights else ""
         raise ValueError(
             f"model.backbone.pretrained=True, but timm has no weights for {name!r}: set "
-            f"model.backbone.pretrained=False, or a name among {weights[:5] or 'others'}"
+            f"model.backbone.pretrained=False{others}"
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -85,11 +87,24 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
             visualizer=_visualizer(cfg),
             default_scope=cfg.get("default_scope", SCOPE),
             randomness=randomness,
-            experiment_name=cfg.get("experiment_name"),
+            experiment_name=cfg.get("experiment_name") or _experiment_name(cfg),
             cfg=cfg,
         )
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise ConfigError(str(error).strip("'\"")) from error
+
+
+_run_numbers = itertools.count()
+
+
+def _experiment_name(cfg: Any) -> str:
+    """A name of this run alone.
+
+    MMEngine keeps logs and scalars by it, and its own name is the same for two runs that one
+    process starts within a second: they would share them.
+    """
+    stem = Path(cfg.filename).stem if cfg.filename else "run"
+    return f"{stem}_{time.strftime('%Y%m%d_%H%M%S')}_{next(_run_numbers)}"
 
 
 def _train_cfg(cfg: Any) -> dict[str, Any]:

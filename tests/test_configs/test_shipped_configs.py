@@ -1,0 +1,61 @@
+"""Every shipped config is sound: its keys are read, its model is built, its header says what."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from torchvision.transforms import v2
+
+from mmdeepcluster.datasets.transforms import build_pipeline
+from mmdeepcluster.engine import load_config
+from mmdeepcluster.engine.config_schema import check_config
+from mmdeepcluster.registry import ALGORITHMS
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SHIPPED = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
+
+
+@pytest.fixture(params=SHIPPED, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+def test_there_are_configs():
+    assert {"odc_lenet5_digits", "odc_lenet5_fmnist", "odc_r18_cifar10"} <= {
+        path.stem for path in SHIPPED
+    }
+
+
+def test_keys_are_read(path):
+    check_config(load_config(path))
+
+
+def test_header_names_paper_command_and_expected_result(path):
+    header = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert "arXiv 2006.10645" in header
+    assert f"python tools/train.py {path.relative_to(CONFIGS.parent)}" in header
+    assert "Expected" in header
+
+
+def test_data_root_is_none_and_scope_is_ours(path):
+    cfg = load_config(path)
+    assert cfg.data_root is None and cfg.default_scope == "mmdeepcluster"
+
+
+def test_model_is_built(path):
+    cfg = load_config(path)
+    model = cfg.model.to_dict() | {"num_samples": 60_000}
+    model["data_preprocessor"] = cfg.data_preprocessor.to_dict()
+    model["memory"].pop("min_cluster_size", None)
+    algorithm = ALGORITHMS.build(model)
+    assert algorithm.num_clusters == cfg.model.num_clusters
+
+
+def test_evaluation_pipeline_is_not_random(path):
+    # R3: the images that are clustered always look the same
+    pipeline = build_pipeline(load_config(path).eval_pipeline)
+    random = [t for t in pipeline.transforms if isinstance(t, v2.RandomApply | v2.ColorJitter)]
+    random += [t for t in pipeline.transforms if type(t).__name__.startswith("Random")]
+    assert not random
+    training = build_pipeline(load_config(path).train_pipeline)
+    assert [t for t in training.transforms if type(t).__name__.startswith("Random")]

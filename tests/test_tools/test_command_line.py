@@ -1,0 +1,120 @@
+"""The tools as a user runs them: results, and one clear last line for what cannot be run."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+DIGITS = "configs/odc/odc_lenet5_digits.py"
+FAST = [
+    "train_cfg.max_epochs=1",
+    "train_dataloader.num_workers=0",
+    "default_hooks.clustering.fill_passes=0",
+    "default_hooks.clustering.label_warmup=0",
+]
+
+
+def call(*command):
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    start = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+    return result, time.perf_counter() - start
+
+
+@pytest.fixture
+def folder(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(12):
+        Image.effect_noise((40, 40), 50 + number).save(images / f"{number}.jpg")
+    return images
+
+
+def refused(*command):
+    """The last line of a command that must fail without a traceback, before long."""
+    result, seconds = call(*command)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert seconds < 30  # 10 s on a machine that does nothing else
+    return result.stderr.strip().splitlines()[-1]
+
+
+def test_train_then_test_then_print(tmp_path):
+    work_dir = tmp_path / "run"
+    result, _ = call("tools/train.py", DIGITS, "--work-dir", work_dir, "--cfg-options", *FAST)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "k-NN accuracy" in result.stdout and str(work_dir / "assigner.pth") in result.stdout
+    out = tmp_path / "metrics.json"
+    result, _ = call("tools/test.py", DIGITS, work_dir / "epoch_1.pth", "--out", out)
+    assert result.returncode == 0, result.stderr[-2000:]
+    report = json.loads((work_dir / "report.json").read_text())
+    assert json.loads(out.read_text())["knn"] == report["knn"]
+    # the dumped config is the resolved one and can be used again
+    dumped = next(work_dir.glob("odc_*.py"))
+    result, _ = call("tools/test.py", dumped, work_dir / "epoch_1.pth")
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_print_config():
+    result, _ = call("tools/print_config.py", DIGITS, "--resolve")
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "num_samples=1797" in result.stdout and "num_clusters=50" in result.stdout
+    last = refused("tools/print_config.py", DIGITS, "--cfg-options", "train_cgf.max_epochs=5")
+    assert last == (
+        "error: --cfg-options train_cgf.max_epochs: no such key, did you mean 'train_cfg'?"
+    )
+
+
+def test_default_work_dir(tmp_path):
+    # CLI > config > work_dirs/<config stem>
+    result, _ = call("tools/train.py", "--help")
+    assert "work_dirs/<config stem>" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["model.num_clusters=5000"], "model.num_clusters=5000 exceeds the 1797 images"),
+        (["model.memory.min_cluster_size=40"], "= 2000 exceeds the 1797 images"),
+        (["model.memory.momentmu=0.3"], "did you mean 'momentum'?"),
+        (["model.num_cluster=3"], "did you mean 'num_clusters'?"),
+        (["modle.num_clusters=3"], "did you mean 'model'?"),
+        (["data_root=/no/such/folder"], "/no/such/folder"),
+    ],
+)
+def test_bad_options(options, words, tmp_path):
+    last = refused("tools/train.py", DIGITS, "--work-dir", tmp_path, "--cfg-options", *options)
+    assert last.startswith("error: ") and words in last
+    assert list(tmp_path.iterdir()) == []  # refused before anything is written
+
+
+def test_bad_folders(tmp_path, folder):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no image" in refused("tools/train.py", DIGITS, "--cfg-options", f"data_root={empty}")
+    broken = folder / "3.jpg"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    last = refused("tools/train.py", DIGITS, "--cfg-options", f"data_root={folder}")
+    assert "3.jpg" in last and "unreadable='skip'" in last
+    result, _ = call(
+        *("tools/train.py", DIGITS, "--work-dir", tmp_path / "run", "--cfg-options", *FAST),
+        *(f"data_root={folder}", "dataset.unreadable=skip"),
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "1 unreadable images" in result.stdout
+
+
+def test_divergence_is_one_line(tmp_path):
+    last = refused(
+        *("tools/train.py", DIGITS, "--work-dir", tmp_path, "--cfg-options", *FAST),
+        "optim_wrapper.optimizer.lr=1e9",
+    )
+    assert last.startswith("error: training diverged by iteration ")

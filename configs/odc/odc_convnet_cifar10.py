@@ -8,9 +8,10 @@ Command: python tools/train.py configs/odc/odc_convnet_cifar10.py
 _base_ = [
     "../_base_/models/odc_convnet.py",
     "../_base_/datasets/cifar10.py",
-    "../_base_/schedules/sgd_step.py",
+    "../_base_/schedules/sgd_cosine.py",
     "../_base_/default_runtime.py",
 ]
 
-model = dict(num_clusters=500)
-auto_scale_lr = dict(base_batch_size=256)
+model = dict(num_clusters=250)
+default_hooks = dict(clustering=dict(fill_passes=2, label_warmup=3))
+auto_scale_lr = dict(base_batch_size=128)

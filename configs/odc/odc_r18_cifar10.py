@@ -8,10 +8,11 @@ Command: python tools/train.py configs/odc/odc_r18_cifar10.py
 _base_ = [
     "../_base_/models/odc_r18_small.py",
     "../_base_/datasets/cifar10.py",
-    "../_base_/schedules/sgd_step.py",
+    "../_base_/schedules/sgd_cosine.py",
     "../_base_/default_runtime.py",
 ]
 
-model = dict(num_clusters=500)
+model = dict(num_clusters=250)
 train_dataloader = dict(num_workers=8, pin_memory=True)
-auto_scale_lr = dict(base_batch_size=256)
+default_hooks = dict(clustering=dict(fill_passes=2, label_warmup=3))
+auto_scale_lr = dict(base_batch_size=128)

@@ -1,10 +1,15 @@
 """Starting up: the data set first, then every refusal (DESIGN section 6, R73, R74, P2 to P4)."""
 
+import importlib
+import logging
+
 import pytest
 from conftest_engine import DIGITS, truncate
 
 from mmdeepcluster.engine import ConfigError, load_config, resolve_config
 from mmdeepcluster.engine.auto_defaults import auto_min_cluster_size, auto_num_clusters
+
+module = importlib.import_module("mmdeepcluster.engine.resolve_config")
 
 
 class TestAutoDefaults:
@@ -33,9 +38,9 @@ class TestAutoDefaults:
 class TestSizes:
     def test_plain_numbers_are_written(self):
         cfg = resolve_config(DIGITS).cfg
-        assert cfg.model.num_samples == 1797
+        assert cfg.model.num_samples == 1437
         assert cfg.model.num_clusters == 50
-        assert cfg.model.memory.min_cluster_size == 5
+        assert cfg.model.memory.min_cluster_size == 4
 
     def test_resolving_again_changes_nothing(self, photos):
         for options in ({}, {"data_root": str(photos)}, {"model.num_clusters": "auto"}):
@@ -45,23 +50,31 @@ class TestSizes:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"model.num_clusters": 2000}, r"model.num_clusters=2000 exceeds the 1797 images"),
+            ({"model.num_clusters": 2000}, r"model.num_clusters=2000 exceeds the 1437 images"),
             (
-                {"model.num_clusters": 100, "model.memory.min_cluster_size": 18},
-                r"num_clusters=100 x model.memory.min_cluster_size=18 = 1800 exceeds the 1797",
+                {"model.num_clusters": 100, "model.memory.min_cluster_size": 15},
+                r"num_clusters=100 x model.memory.min_cluster_size=15 = 1500 exceeds the 1437",
             ),
             ({"model.num_clusters": 1}, "must be 'auto' or an integer >= 2, got 1"),
             ({"model.num_clusters": "many"}, "must be 'auto' or an integer >= 2, got 'many'"),
             ({"model.memory.min_cluster_size": 0}, "integer >= 1, got 0"),
-            ({"model.num_samples": 5}, "model.num_samples is 5 but the data set has 1797"),
+            ({"model.num_samples": 5}, "model.num_samples is 5 but the data set has 1437"),
         ],
     )
     def test_refusals(self, options, message):
         with pytest.raises(ConfigError, match=message):
             resolve_config(DIGITS, options)
 
-    def test_tight_sizes_warn(self, caplog):
-        resolve_config(DIGITS, {"model.memory.min_cluster_size": 19})
+    def test_tight_sizes_warn(self, monkeypatch):
+        said = []
+        monkeypatch.setattr(module, "print_log", lambda text, *rest: said.append((text, rest)))
+        resolve_config(DIGITS, {"model.num_clusters": 20, "model.memory.min_cluster_size": 35})
+        assert said == []
+        resolve_config(DIGITS, {"model.num_clusters": 20, "model.memory.min_cluster_size": 36})
+        assert "is 50% of the 1437 images" in said[0][0] and logging.WARNING in said[0][1]
+        said.clear()
+        resolve_config(DIGITS, {"model.num_clusters": 37, "model.memory.min_cluster_size": 4})
+        assert "38.8 images a cluster, fewer than 39" in said[0][0]
 
 
 class TestUnknownKeys:

@@ -36,7 +36,7 @@ class TestWhatARunLeaves:
         runner, work_dir = finished
         assert (work_dir / "last_checkpoint").read_text() == str(work_dir / "epoch_2.pth")
         labels = np.load(work_dir / "labels_epoch_2.npy")
-        assert labels.shape == (1797,) and labels.dtype == np.int64
+        assert labels.shape == (1437,) and labels.dtype == np.int64
         assert np.array_equal(labels, get_algorithm(runner).labels.numpy())
         assert list(work_dir.glob("*/*.log"))
         assert list(work_dir.glob("*.py"))  # the config as it was run
@@ -78,9 +78,9 @@ class TestWhatARunLeaves:
         runner, work_dir = finished
         checkpoint = read_checkpoint(work_dir / "epoch_2.pth")
         identity = checkpoint["mmdeepcluster"]
-        assert identity["method"] == "ODC" and identity["num_samples"] == 1797
+        assert identity["method"] == "ODC" and identity["num_samples"] == 1437
         assert identity["num_clusters"] == 50 and identity["feature_dim"] == 256
-        assert checkpoint["cluster_state"]["labels"].shape == (1797,)
+        assert checkpoint["cluster_state"]["labels"].shape == (1437,)
         assert "assigner.centroids" in checkpoint["cluster_state"]
         assert not any("memory" in key for key in checkpoint["state_dict"])
         backbone = [key for key in checkpoint["state_dict"] if key.startswith("backbone.")]
@@ -174,7 +174,7 @@ class TestResumeAndLoad:
 
     def test_resume_refuses_other_images(self, finished, photos, tmp_path):
         options = {"data_root": str(photos), "model.num_clusters": 4}
-        with pytest.raises(ConfigError, match=r"num_samples 1797 \(now 60\)"):
+        with pytest.raises(ConfigError, match=r"num_samples 1437 \(now 60\)"):
             run(tmp_path, resume=finished[1] / "epoch_2.pth", **options)
 
     def test_load_from_takes_weights_alone(self, finished, tmp_path):

@@ -1,7 +1,7 @@
 # Four 3x3 convolutions for images of 32x32 under ODC: small enough to be trained on a CPU.
 model = dict(
     type="ODC",
-    backbone=dict(type="ConvNet", in_channels=3, widths=(32, 64, 128, 256)),
+    backbone=dict(type="ConvNet", in_channels=3, widths=(16, 32, 64, 128)),
     neck=dict(
         type="ODCNeck",
         hidden_channels=256,

@@ -18,6 +18,8 @@ from mmdeepcluster.evaluation import (
 )
 from mmdeepcluster.registry import HOOKS
 
+_WARM_UP_SHARE = 0.1
+
 
 @HOOKS.register_module()
 class CollapseWatchdogHook(Hook):
@@ -93,7 +95,16 @@ class CollapseWatchdogHook(Hook):
             rank_me=rank_me(features),
             feature_dim=algorithm.feature_dim,
             labels_frozen=bool(frozen),
+            warming_up=_rate_is_rising(runner),
         )
+
+
+def _rate_is_rising(runner: Any) -> bool:
+    """Whether a warm-up of the learning rate has not reached its end."""
+    groups = runner.optim_wrapper.optimizer.param_groups
+    rising = any(group["lr"] < group.get("initial_lr", group["lr"]) for group in groups)
+    # later in a training a rate below the first one has been lowered on purpose
+    return rising and (runner.epoch + 1) / runner.max_epochs <= _WARM_UP_SHARE
 
 
 def _recent(runner: Any, name: str, window: int) -> float | None:

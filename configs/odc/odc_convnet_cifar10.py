@@ -13,5 +13,5 @@ _base_ = [
 ]
 
 model = dict(num_clusters=250)
-default_hooks = dict(clustering=dict(fill_passes=2, label_warmup=3))
+default_hooks = dict(clustering=dict(calibration_passes=1, label_warmup=3))
 auto_scale_lr = dict(base_batch_size=128)

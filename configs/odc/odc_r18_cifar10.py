@@ -14,5 +14,5 @@ _base_ = [
 
 model = dict(num_clusters=250)
 train_dataloader = dict(num_workers=8, pin_memory=True)
-default_hooks = dict(clustering=dict(fill_passes=2, label_warmup=3))
+default_hooks = dict(clustering=dict(calibration_passes=1, label_warmup=3))
 auto_scale_lr = dict(base_batch_size=128)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
@@ -19,6 +20,8 @@ from mmdeepcluster.datasets import (
     build_eval_loader,
     build_train_loader,
 )
+from mmdeepcluster.engine.access import get_algorithm
+from mmdeepcluster.engine.config_schema import did_you_mean
 from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.resolve_config import ResolvedConfig, build_dataset
 from mmdeepcluster.engine.runner import DeepClusterRunner
@@ -66,7 +69,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         **cfg.train_dataloader,
     )
     try:
-        return DeepClusterRunner(
+        runner = DeepClusterRunner(
             dataset_fingerprint=dataset.fingerprint(),
             model=copy.deepcopy(cfg.model.to_dict()),
             work_dir=cfg.work_dir,
@@ -92,6 +95,38 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         )
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise ConfigError(str(error).strip("'\"")) from error
+    _check_custom_keys(cfg, runner)
+    _check_forward(runner, [view, ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")])
+    return runner
+
+
+def _check_custom_keys(cfg: Any, runner: DeepClusterRunner) -> None:
+    """Refuses optimizer settings for parameters that there are not; MMEngine ignores them."""
+    names = [name for name, _ in runner.model.named_parameters()]
+    custom = (cfg.optim_wrapper.get("paramwise_cfg") or {}).get("custom_keys") or {}
+    for key in custom:
+        if not any(key in name for name in names):
+            modules = sorted({name.split(".")[0] for name in names})
+            raise ConfigError(
+                f"optim_wrapper.paramwise_cfg.custom_keys.{key}: no parameter of the model has "
+                f"this in its name; {did_you_mean(key, modules)}"
+            )
+
+
+def _check_forward(runner: DeepClusterRunner, views: Sequence[ImageView]) -> None:
+    """Runs a blank image of each view's shape through the model, before anything expensive."""
+    algorithm = get_algorithm(runner)
+    algorithm.eval()
+    for view in views:
+        blank = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
+        try:
+            with torch.no_grad():
+                inputs = algorithm.data_preprocessor({"inputs": blank})["inputs"]
+                algorithm.extract(inputs, ("neck",))
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"images of {view.name} do not fit the model: {' '.join(str(error).split())}"
+            ) from error
 
 
 _run_numbers = itertools.count()

@@ -56,6 +56,17 @@ ROOTS: dict[str, str] = {
 # Arguments of the loaders that are derived.
 _LOADER_DERIVED = {"view", "seed", "rank", "world_size", "indices"}
 _EVALUATION_KEYS = tuple(field.name for field in fields(EvaluationOptions))
+# What MMEngine's DefaultOptimWrapperConstructor reads; it ignores any other key.
+_PARAMWISE_KEYS = (
+    "custom_keys",
+    "bias_lr_mult",
+    "bias_decay_mult",
+    "norm_decay_mult",
+    "dwconv_decay_mult",
+    "dcn_offset_lr_mult",
+    "bypass_duplicate",
+    "flat_decay_mult",
+)
 _RANDOMNESS_KEYS = ("seed", "deterministic", "diff_rank_seed")
 _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 _AUTO_LR_KEYS = ("enable", "base_batch_size")
@@ -144,6 +155,14 @@ def _training(config: Mapping[str, Any]) -> Iterator[str]:
             yield from _component(hook, f"default_hooks.{name}", registries.HOOKS)
     for index, hook in enumerate(config.get("custom_hooks") or []):
         yield from _component(hook, f"custom_hooks[{index}]", registries.HOOKS)
+    for name, registry in (
+        ("visualizer", registries.VISUALIZERS),
+        ("log_processor", registries.LOG_PROCESSORS),
+    ):
+        if config.get(name) is not None:
+            yield from _component(config[name], name, registry)
+    for index, backend in enumerate(config.get("vis_backends") or []):
+        yield from _component(backend, f"vis_backends[{index}]", registries.VISBACKENDS)
     loop = dict(config.get("train_cfg") or {})
     if loop.get("by_epoch", True) is not True:
         yield "train_cfg.by_epoch: trainings count epochs, leave it out"
@@ -156,6 +175,11 @@ def _optim_wrapper(wrapper: Mapping[str, Any]) -> Iterator[str]:
     rest = {k: v for k, v in wrapper.items() if k not in ("optimizer", "paramwise_cfg")}
     rest.setdefault("type", "OptimWrapper")
     yield from _component(rest, "optim_wrapper", registries.OPTIM_WRAPPERS, extra={"constructor"})
+    yield from _plain_dict(
+        {"optim_wrapper.paramwise_cfg": wrapper.get("paramwise_cfg")},
+        "optim_wrapper.paramwise_cfg",
+        _PARAMWISE_KEYS,
+    )
     if "optimizer" in wrapper:
         yield from _component(
             wrapper["optimizer"], "optim_wrapper.optimizer", registries.OPTIMIZERS

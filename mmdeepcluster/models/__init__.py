@@ -2,7 +2,7 @@
 
 from mmdeepcluster.models import backbones
 from mmdeepcluster.models.algorithms import ODC, BaseAlgorithm, OnlineAlgorithm
-from mmdeepcluster.models.extraction import extract, extract_training
+from mmdeepcluster.models.extraction import calibrate_batch_norm, extract
 from mmdeepcluster.models.heads import ClusterHead
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
 from mmdeepcluster.models.memories import LabelBank, ODCMemory
@@ -21,6 +21,6 @@ __all__ = [
     "ODCNeck",
     "OnlineAlgorithm",
     "backbones",
+    "calibrate_batch_norm",
     "extract",
-    "extract_training",
 ]

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from mmdeepcluster.clustering import l2_normalize
 from mmdeepcluster.models.algorithms import BaseAlgorithm
 
-# Draws of these epochs are used to fill a memory; no training counts so far.
-_FIRST_FILL_EPOCH = 2**31
+# Draws of these epochs are used before training; no training counts so far.
+_FIRST_CALIBRATION_EPOCH = 2**31
 
 
 @torch.no_grad()
@@ -66,38 +66,38 @@ def extract(
 
 
 @torch.no_grad()
-def extract_training(
+def calibrate_batch_norm(
     algorithm: BaseAlgorithm, loader: DataLoader[dict[str, Tensor]], num_passes: int
-) -> Tensor:
-    """Mean of the unit features of each sample over augmented passes in training mode.
+) -> None:
+    """Sets the running statistics of batch norm to the average over training-mode passes.
 
-    A memory filled this way holds what training will write into it, so that its clusters are not
-    lost in the first epochs. Statistics of batch norm move as in training; no weight does.
+    An untrained network has none, so its evaluation-mode features are not those that training
+    starts from; a small momentum needs thousands of iterations to make up for it (P7). No weight
+    changes. Layers that normalise without running statistics are left alone.
 
     Args:
-        algorithm: The model, not wrapped; left in training mode.
+        algorithm: The model, not wrapped; its mode is left as it was.
         loader: The training loader; its sampler is set to epochs that training never reaches.
-        num_passes: Passes to average over, at least 1.
-
-    Returns:
-        Matrix (N, D), fp32; rows of length at most 1.
-
-    Raises:
-        ValueError: If a feature is not finite.
+        num_passes: Passes over the data set, at least 1.
     """
-    sums = torch.zeros(algorithm.num_samples, algorithm.feature_dim)
-    batches: Any = loader.batch_sampler
+    layers = [
+        m for m in algorithm.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None
+    ]
+    momenta = [layer.momentum for layer in layers]
+    was_training = algorithm.training
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch then keeps the plain average over batches
     algorithm.train()
+    batches: Any = loader.batch_sampler
     for number in range(num_passes):
-        batches.sampler.set_epoch(_FIRST_FILL_EPOCH + number)
+        batches.sampler.set_epoch(_FIRST_CALIBRATION_EPOCH + number)
         for batch in loader:
             data = algorithm.data_preprocessor(batch, training=True)
-            features = algorithm.extract(data["inputs"], ("neck",))["neck"]
-            _check_finite("neck", features, batch["sample_idx"])
-            # Unique rows of an epoch: a repeated sample writes its last value, adds nothing twice.
-            rows = sums[batch["sample_idx"]] + l2_normalize(features).cpu()
-            sums[batch["sample_idx"]] = rows
-    return sums / num_passes
+            algorithm.extract(data["inputs"], ("neck",))
+    algorithm.train(was_training)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def _num_rows(loader: DataLoader[dict[str, Tensor]]) -> int:

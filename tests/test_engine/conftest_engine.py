@@ -14,7 +14,7 @@ FAST = {
     "train_cfg.max_epochs": 2,
     "train_dataloader.batch_size": 256,
     "train_dataloader.num_workers": 0,
-    "default_hooks.clustering.fill_passes": 0,
+    "default_hooks.clustering.calibration_passes": 0,
     "default_hooks.clustering.label_warmup": 0,
     "default_hooks.checkpoint.interval": 1,
     "default_hooks.logger.interval": 1,

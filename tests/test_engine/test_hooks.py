@@ -95,7 +95,11 @@ def test_an_epoch_draws_the_same_whatever_came_before():
 @pytest.mark.parametrize(
     ("hook", "options", "message"),
     [
-        (OnlineClusteringHook, {"loader": None, "fill_passes": -1}, r"fill_passes must be >= 0"),
+        (
+            OnlineClusteringHook,
+            {"loader": None, "calibration_passes": -1},
+            r"calibration_passes must be >= 0",
+        ),
         (OnlineClusteringHook, {"loader": None, "label_warmup": -1}, r"label_warmup must be >= 0"),
         (ClusterMetricsHook, {"interval": 0}, r"cluster_metrics.interval must be >= 1, got 0"),
         (EpochCheckpointHook, {"interval": 0}, r"checkpoint.interval must be at least 1 epoch"),
@@ -111,7 +115,7 @@ def test_options_out_of_range(hook, options, message):
 def test_progress_is_shown_on_a_terminal_and_log_lines_stay_whole(tmp_path):
     leader, follower = pty.openpty()
     options = ["train_cfg.max_epochs=2", "train_dataloader.num_workers=0"]
-    options += ["default_hooks.clustering.fill_passes=0", "default_hooks.logger.interval=5"]
+    options += ["default_hooks.clustering.calibration_passes=0", "default_hooks.logger.interval=5"]
     command = ["tools/train.py", "configs/odc/odc_lenet5_digits.py", "--work-dir", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, *command, "--cfg-options", *options],

@@ -75,7 +75,7 @@ class TestWhatARunLeaves:
         assert torch.equal(Assigner.from_state_dict(state).assign(rows).cluster, expected)
 
     def test_checkpoint_holds_plain_values_and_says_what_it_is(self, finished):
-        runner, work_dir = finished
+        _, work_dir = finished
         checkpoint = read_checkpoint(work_dir / "epoch_2.pth")
         identity = checkpoint["mmdeepcluster"]
         assert identity["method"] == "ODC" and identity["num_samples"] == 1437
@@ -103,7 +103,7 @@ class TestWhatARunLeaves:
         checkpoint = finished[1] / "epoch_2.pth"
         with pytest.raises(ConfigError, match=r"num_clusters 50 \(now 20\)"):
             evaluate(DIGITS, checkpoint, options={"model.num_clusters": 20})
-        with pytest.raises(ConfigError, match="nothing.pth does not exist"):
+        with pytest.raises(ConfigError, match=r"nothing.pth does not exist"):
             evaluate(DIGITS, "nothing.pth")
 
 
@@ -225,9 +225,9 @@ class TestTrainingOptions:
             )
         assert not list(tmp_path.glob("epoch_*.pth"))
 
-    def test_fill_from_augmented_passes_and_label_warmup(self, tmp_path):
+    def test_calibration_and_label_warmup(self, tmp_path):
         options = {
-            "default_hooks.clustering.fill_passes": 2,
+            "default_hooks.clustering.calibration_passes": 2,
             "default_hooks.clustering.label_warmup": 1,
             "default_hooks.cluster_metrics.save_labels_interval": 1,
         }
@@ -239,7 +239,7 @@ class TestTrainingOptions:
         first, second = (np.load(tmp_path / f"labels_epoch_{e}.npy") for e in (1, 2))
         assert (first != second).any()
         hooks = [h for h in runner.hooks if type(h).__name__ == "OnlineClusteringHook"]
-        assert hooks[0].num_feature_passes == 2
+        assert hooks[0].num_feature_passes == 1
 
     def test_amp_on_a_cpu_is_bfloat16(self, tmp_path):
         runner = train(DIGITS, work_dir=tmp_path, amp=True, options=FAST)
@@ -260,7 +260,7 @@ class TestTrainingOptions:
         assert 0.9 in {group["momentum"] for group in groups}, momenta
 
     def test_watchdog_can_stop(self, tmp_path):
-        with pytest.raises(TrainingError, match="stopped, default_hooks.watchdog.action"):
+        with pytest.raises(TrainingError, match=r"stopped, default_hooks.watchdog.action"):
             run(
                 tmp_path,
                 **{

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmdeepcluster.models import ODC, ODCNeck, extract
+from mmdeepcluster.models import ODC, ODCNeck, calibrate_batch_norm, extract
 
 SIZES = {"num_samples": 120, "num_clusters": 6}
 
@@ -198,6 +198,35 @@ class TestExtraction:
         nn.init.constant_(odc.neck.fc1.weight, float("nan"))
         with pytest.raises(ValueError, match=r"layer 'neck' hold NaN or infinity \(samples \[0, 1"):
             extract(odc, self.Loader(range(5)))
+
+
+class TestCalibration:
+    class Loader(TestExtraction.Loader):
+        """The loader of a training: its sampler has epochs."""
+
+        def __init__(self, order, batch_size=7):
+            super().__init__(order, batch_size)
+            self.epochs = []
+            sampler = type("Sampler", (), {"set_epoch": lambda _, epoch: self.epochs.append(epoch)})
+            self.batch_sampler = type("Batches", (), {"sampler": sampler()})
+
+    def test_statistics_are_the_average_over_batches(self, odc):
+        # P7: whatever the momentum of the layer, here 0.001
+        seen = []
+        odc.neck.fc0.register_forward_hook(lambda module, args, out: seen.append(out.mean(0)))
+        loader = self.Loader(range(28))
+        calibrate_batch_norm(odc, loader, num_passes=2)
+        torch.testing.assert_close(odc.neck.bn0.running_mean, torch.stack(seen).mean(0))
+        assert odc.neck.bn0.momentum == 0.001
+        assert len(set(loader.epochs)) == 2 and min(loader.epochs) > 10**6
+
+    def test_no_weight_moves_and_the_mode_stays(self, odc):
+        odc.eval()
+        before = {name: value.clone() for name, value in odc.named_parameters()}
+        calibrate_batch_norm(odc, self.Loader(range(28)), num_passes=1)
+        assert not odc.training
+        for name, value in odc.named_parameters():
+            assert torch.equal(value, before[name]) and value.grad is None
 
 
 class TestNeck:

@@ -15,7 +15,7 @@ DIGITS = "configs/odc/odc_lenet5_digits.py"
 FAST = [
     "train_cfg.max_epochs=1",
     "train_dataloader.num_workers=0",
-    "default_hooks.clustering.fill_passes=0",
+    "default_hooks.clustering.calibration_passes=0",
     "default_hooks.clustering.label_warmup=0",
 ]
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
-from mmdeepcluster.models import OnlineAlgorithm, extract, extract_training
+from mmdeepcluster.models import OnlineAlgorithm, calibrate_batch_norm, extract
 from mmdeepcluster.registry import HOOKS
 
 
@@ -27,10 +27,10 @@ class OnlineClusteringHook(Hook):
 
     Args:
         loader: Batches of the evaluation view, in order; given by the runner's builder.
-        fill_passes: How the memory is filled. 0 takes evaluation-mode features of plain images,
-            as the paper does; the first epochs then overwrite it with features of another kind
-            and its clusters are lost. A number of passes takes the mean of training-mode features
-            over that many augmented views of each image. Changes results.
+        calibration_passes: Augmented training-mode passes, without a step, that set the running
+            statistics of batch norm before the features are taken. Without them the first
+            clusters are those of a network that does not exist in training, and the first epochs
+            destroy them. Defaults to 0, the paper. Changes results.
         label_warmup: Epochs in which the network learns the first labels while features and
             centroids already follow. Defaults to 0, the paper. Changes results.
     """
@@ -41,13 +41,16 @@ class OnlineClusteringHook(Hook):
     derived_keys = {"loader": "eval_dataloader"}
 
     def __init__(
-        self, loader: DataLoader[Any], fill_passes: int = 0, label_warmup: int = 0
+        self, loader: DataLoader[Any], calibration_passes: int = 0, label_warmup: int = 0
     ) -> None:
-        for name, value in (("fill_passes", fill_passes), ("label_warmup", label_warmup)):
+        for name, value in (
+            ("calibration_passes", calibration_passes),
+            ("label_warmup", label_warmup),
+        ):
             if value < 0:
                 raise ValueError(f"default_hooks.clustering.{name} must be >= 0, got {value}")
         self.loader = loader
-        self.fill_passes = fill_passes
+        self.calibration_passes = calibration_passes
         self.label_warmup = label_warmup
         self.num_feature_passes = 0
 
@@ -69,11 +72,11 @@ class OnlineClusteringHook(Hook):
         )
 
     def _features(self, runner: Any, algorithm: OnlineAlgorithm) -> torch.Tensor:
-        self.num_feature_passes += max(1, self.fill_passes)
-        if self.fill_passes == 0:
-            return extract(algorithm, self.loader)["neck"]
-        seed_everything(derive_seed(runner.seed, "fill"))
-        return extract_training(algorithm, runner.train_dataloader, self.fill_passes)
+        if self.calibration_passes:
+            seed_everything(derive_seed(runner.seed, "calibration"))
+            calibrate_batch_norm(algorithm, runner.train_dataloader, self.calibration_passes)
+        self.num_feature_passes += 1
+        return extract(algorithm, self.loader)["neck"]
 
     def after_train_iter(
         self,

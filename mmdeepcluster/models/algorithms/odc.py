@@ -145,11 +145,14 @@ class ODC(OnlineAlgorithm):
             Parameters of the head and the row in them that was written anew.
         """
         rows: list[tuple[nn.Parameter, int]] = []
-        first = int(self.memory.num_refills)
-        for number, refill in enumerate(self.memory.dissolve_small_clusters()):
-            if self.copy_reused_rows:
-                self.head.copy_row(refill.parent, refill.cluster, seed=first + number)
-                rows += [(param, refill.cluster) for param in self.head.parameters()]
+        refills = self.memory.dissolve_small_clusters()
+        if not refills or not self.copy_reused_rows:
+            return rows
+        # Numbered through the whole training, so that no two rows get the same noise.
+        first = int(self.memory.num_refills) - len(refills)
+        for number, refill in enumerate(refills, start=first):
+            self.head.copy_row(refill.parent, refill.cluster, seed=number)
+            rows += [(param, refill.cluster) for param in self.head.parameters()]
         return rows
 
     def recluster(self, features: Tensor, seed: int) -> None:

@@ -66,6 +66,7 @@ def resolve_config(
     check_option_roots(options, cfg)
     cfg.merge_from_dict(options)
     init_default_scope(cfg.get("default_scope", SCOPE))
+    _expand_vis_backends(cfg)
     replaced = _apply_data_root(cfg, options)
     check_config(cfg)
     dataset = build_dataset(cfg.dataset)
@@ -94,6 +95,15 @@ def build_dataset(config: Mapping[str, Any]) -> BaseImageDataset:
         return DATASETS.build(dict(config))
     except (ValueError, OSError, TypeError, ImportError) as error:
         raise ConfigError(str(error)) from error
+
+
+def _expand_vis_backends(cfg: Config) -> None:
+    """Lets names stand for back ends, which is all that fits on a command line."""
+    backends = cfg.get("vis_backends")
+    if backends is not None:
+        cfg.vis_backends = [
+            {"type": backend} if isinstance(backend, str) else backend for backend in backends
+        ]
 
 
 def _apply_data_root(cfg: Config, options: Mapping[str, Any]) -> bool:

@@ -271,6 +271,35 @@ class TestTrainingOptions:
             )
 
 
+class TestRefusedBeforeTraining:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (
+                {"optim_wrapper.paramwise_cfg.custom_keys.hed.lr_mult": 3},
+                r"custom_keys.hed: no parameter of the model has this in its name; did you mean "
+                r"'head'",
+            ),
+            (
+                {"model.backbone.in_channels": 3},
+                r"images of train_pipeline do not fit the model: model.backbone.in_channels=3",
+            ),
+            ({"eval_pipeline.1.size": 40, "eval_pipeline.2.size": 40}, r"images of eval_pipeline"),
+            ({"model.memory.momentum": 2.0}, r"model.memory.momentum must be in \(0, 1\], got 2.0"),
+            ({"default_hooks.checkpoint.interval": 0}, r"checkpoint.interval must be at least 1"),
+        ],
+    )
+    def test_with_the_key(self, options, message, tmp_path):
+        with pytest.raises(ConfigError, match=message):
+            run(tmp_path, **options)
+
+
+def test_tensorboard_by_name(tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is an optional extra")
+    run(tmp_path, vis_backends=["LocalVisBackend", "TensorboardVisBackend"])
+    assert list(tmp_path.rglob("events.out.tfevents.*")) and scalars(tmp_path)
+
+
 class TestFolder:
     def test_folder_without_labels(self, photos, tmp_path):
         # R73: automatic sizes, no labels needed

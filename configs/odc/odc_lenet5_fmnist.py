@@ -3,14 +3,16 @@
 Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 2006.10645.
 Command: python tools/train.py configs/odc/odc_lenet5_fmnist.py
          (--cfg-options dataset.download=True fetches the images into data/)
+Expected: @@odc_lenet5_fmnist@@
 """
 
 _base_ = [
     "../_base_/models/odc_lenet5.py",
     "../_base_/datasets/fmnist.py",
-    "../_base_/schedules/sgd_step.py",
+    "../_base_/schedules/sgd_cosine.py",
     "../_base_/default_runtime.py",
 ]
 
 model = dict(num_clusters=100)
-auto_scale_lr = dict(base_batch_size=256)
+default_hooks = dict(clustering=dict(calibration_passes=1, label_warmup=3))
+auto_scale_lr = dict(base_batch_size=128)

@@ -84,7 +84,7 @@ def test_a_failing_pipeline_names_the_sample_and_restores_the_generator(digits):
     view = ImageView(digits, explode, name="train_pipeline")
     armed = True
     before = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match=r"train_pipeline fails on 'train/7'.*8x8 L.*boom"):
+    with pytest.raises(RuntimeError, match=r"train_pipeline fails on 'all/7'.*8x8 L.*boom"):
         view[Draw(7, 1)]
     assert torch.equal(torch.get_rng_state(), before)
 

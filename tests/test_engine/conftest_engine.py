@@ -11,6 +11,7 @@ DIGITS = CONFIGS / "odc" / "odc_lenet5_digits.py"
 
 # Two epochs of seven iterations; no data workers, so that a test costs seconds.
 FAST = {
+    "model.num_clusters": 50,
     "train_cfg.max_epochs": 2,
     "train_dataloader.batch_size": 256,
     "train_dataloader.num_workers": 0,

@@ -39,8 +39,8 @@ class TestSizes:
     def test_plain_numbers_are_written(self):
         cfg = resolve_config(DIGITS).cfg
         assert cfg.model.num_samples == 1437
-        assert cfg.model.num_clusters == 50
-        assert cfg.model.memory.min_cluster_size == 4
+        assert cfg.model.num_clusters == 20
+        assert cfg.model.memory.min_cluster_size == 10
 
     def test_resolving_again_changes_nothing(self, photos):
         for options in ({}, {"data_root": str(photos)}, {"model.num_clusters": "auto"}):
@@ -149,7 +149,7 @@ class TestDataRoot:
         assert len(resolved.dataset) == 60 and resolved.dataset.eval_labels is None
         assert cfg.dataset == {"type": "ImageFolder", "root": str(photos)}
         assert cfg.evaluation.test_split is None
-        # 60 < 39 * 50: both become automatic
+        # 60 < 39 * 20: both become automatic
         assert (cfg.model.num_clusters, cfg.model.memory.min_cluster_size) == (15, 2)
 
     def test_sizes_that_were_given_stay(self, photos):

@@ -94,7 +94,7 @@ class TestWhatARunLeaves:
     def test_evaluate_gives_the_figures_of_the_run(self, finished):
         _, work_dir = finished
         report = json.loads((work_dir / "report.json").read_text())
-        scores = evaluate(DIGITS, work_dir / "epoch_2.pth")
+        scores = evaluate(DIGITS, work_dir / "epoch_2.pth", options=FAST)
         assert scores["knn"] == report["knn"]
         assert scores["assigner"] == report["assigner"]
         assert scores["memory"] == report["memory"]
@@ -102,7 +102,7 @@ class TestWhatARunLeaves:
     def test_evaluate_refuses_another_training(self, finished):
         checkpoint = finished[1] / "epoch_2.pth"
         with pytest.raises(ConfigError, match=r"num_clusters 50 \(now 20\)"):
-            evaluate(DIGITS, checkpoint, options={"model.num_clusters": 20})
+            evaluate(DIGITS, checkpoint, options=FAST | {"model.num_clusters": 20})
         with pytest.raises(ConfigError, match=r"nothing.pth does not exist"):
             evaluate(DIGITS, "nothing.pth")
 
@@ -301,9 +301,16 @@ def test_tensorboard_by_name(tmp_path):
 
 
 class TestFolder:
+    def run(self, work_dir, photos, **options):
+        """With the number of clusters that follows from the folder."""
+        fast = {key: value for key, value in FAST.items() if key != "model.num_clusters"}
+        return train(
+            DIGITS, work_dir=work_dir, options=fast | {"data_root": str(photos)} | options
+        )
+
     def test_folder_without_labels(self, photos, tmp_path):
         # R73: automatic sizes, no labels needed
-        runner = run(tmp_path, data_root=str(photos))
+        runner = self.run(tmp_path, photos)
         report = json.loads((tmp_path / "report.json").read_text())
         assert report["knn"] is None
         assert "nmi" not in report["memory"]
@@ -315,7 +322,7 @@ class TestFolder:
             folder = photos / f"class_{number % 3}"
             folder.mkdir(exist_ok=True)
             path.rename(folder / path.name)
-        run(tmp_path, data_root=str(photos), **{"dataset.labels": "folder"})
+        self.run(tmp_path, photos, **{"dataset.labels": "folder"})
         report = json.loads((tmp_path / "report.json").read_text())
         assert 0 <= report["knn"]["accuracy"] <= 1
         assert "nmi" in report["assigner"]

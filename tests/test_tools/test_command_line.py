@@ -66,7 +66,7 @@ def test_train_then_test_then_print(tmp_path):
 def test_print_config():
     result, _ = call("tools/print_config.py", DIGITS, "--resolve")
     assert result.returncode == 0, result.stderr[-2000:]
-    assert "num_samples=1437" in result.stdout and "num_clusters=50" in result.stdout
+    assert "num_samples=1437" in result.stdout and "num_clusters=20" in result.stdout
     last = refused("tools/print_config.py", DIGITS, "--cfg-options", "train_cgf.max_epochs=5")
     assert last == (
         "error: --cfg-options train_cgf.max_epochs: no such key, did you mean 'train_cfg'?"
@@ -83,7 +83,7 @@ def test_default_work_dir(tmp_path):
     ("options", "words"),
     [
         (["model.num_clusters=5000"], "model.num_clusters=5000 exceeds the 1437 images"),
-        (["model.memory.min_cluster_size=40"], "= 2000 exceeds the 1437 images"),
+        (["model.memory.min_cluster_size=80"], "= 1600 exceeds the 1437 images"),
         (["model.memory.momentmu=0.3"], "did you mean 'momentum'?"),
         (["model.num_cluster=3"], "did you mean 'num_clusters'?"),
         (["modle.num_clusters=3"], "did you mean 'model'?"),

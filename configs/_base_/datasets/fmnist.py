@@ -19,5 +19,5 @@ eval_pipeline = [
 ]
 data_preprocessor = dict(type="ImagePreprocessor", mean=[72.93], std=[81.73])
 
-train_dataloader = dict(batch_size=256, num_workers=2)
+train_dataloader = dict(batch_size=128, num_workers=2)
 eval_dataloader = dict(batch_size=1000, num_workers=0)

@@ -1,25 +1,4 @@
-# LeNet-5 for grey images of 32x32 (DeepDive, arXiv 2207.11839, section 3.3) under ODC.
-# Small sets need a recipe of their own: no dropout, no final ReLU (a zero feature has no
-# direction), and batch norm statistics that follow within tens of iterations.
-model = dict(
-    type="ODC",
-    backbone=dict(type="LeNet5", in_channels=1),
-    neck=dict(
-        type="ODCNeck",
-        hidden_channels=256,
-        out_channels=256,
-        dropout=0.0,
-        final_relu=False,
-        norm_cfg=dict(type="BN1d", momentum=0.1, affine=False),
-    ),
-    head=dict(type="ClusterHead"),
-    memory=dict(
-        type="ODCMemory",
-        momentum=0.5,
-        min_cluster_size="auto",
-        centroids_update_interval=10,
-        assign_metric="l2",
-    ),
-    loss=dict(type="ClassBalancedCrossEntropy", power=0.5),
-    clusterer=dict(type="KMeans", max_iters=20),
-)
+_base_ = "odc_small.py"
+
+# LeNet-5 for grey images of 32x32 (DeepDive, arXiv 2207.11839, section 3.3).
+model = dict(backbone=dict(type="LeNet5", in_channels=1))

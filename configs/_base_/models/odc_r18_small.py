@@ -1,4 +1,4 @@
-_base_ = "odc_convnet.py"
+_base_ = "odc_small.py"
 
 # ResNet-18 with a 3x3 stem and no max-pool, for images of 32x32.
-model = dict(backbone=dict(_delete_=True, type="ResNet", depth=18, stem="small"))
+model = dict(backbone=dict(type="ResNet", depth=18, in_channels=3, stem="small"))

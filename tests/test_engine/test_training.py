@@ -304,9 +304,7 @@ class TestFolder:
     def run(self, work_dir, photos, **options):
         """With the number of clusters that follows from the folder."""
         fast = {key: value for key, value in FAST.items() if key != "model.num_clusters"}
-        return train(
-            DIGITS, work_dir=work_dir, options=fast | {"data_root": str(photos)} | options
-        )
+        return train(DIGITS, work_dir=work_dir, options=fast | {"data_root": str(photos)} | options)
 
     def test_folder_without_labels(self, photos, tmp_path):
         # R73: automatic sizes, no labels needed
@@ -332,10 +330,10 @@ def test_user_module_trains_without_touching_the_package(tmp_path, monkeypatch):
     # R70
     (tmp_path / "my_backbone.py").write_text(
         "from torch import nn\n"
-        "from mmdeepcluster.models.backbones import Backbone\n"
+        "from mmdeepcluster.models.backbones import ChainedBackbone\n"
         "from mmdeepcluster.registry import BACKBONES\n"
         "@BACKBONES.register_module()\n"
-        "class TinyNet(Backbone):\n"
+        "class TinyNet(ChainedBackbone):\n"
         "    def __init__(self, width=4):\n"
         "        super().__init__(1, {'out': width}, (0,))\n"
         "        self.conv = nn.Conv2d(1, width, 8, stride=8)\n"

@@ -1,5 +1,6 @@
-# ODC for small sets and short trainings, which need a recipe of their own: no dropout, no final ReLU
-# (a zero feature has no direction), and batch norm statistics that follow within tens of iterations.
+# ODC for small sets and short trainings, which need a recipe of their own: no dropout, no final
+# ReLU (a zero feature has no direction), and batch norm statistics that follow within tens of
+# iterations.
 model = dict(
     type="ODC",
     neck=dict(

@@ -136,15 +136,16 @@ class BaseAlgorithm(BaseModel):
         unknown = [name for name in layers if name not in self.layers]
         if unknown:
             raise ValueError(f"unknown layers {unknown}; this model has {list(self.layers)}")
-        found: dict[str, Tensor] = {}
+        stages: dict[str, Tensor] = {}
         if any(name in self.backbone.stage_names for name in layers):
             stages = self.backbone.forward_stages(inputs)
-            found |= {name: global_average_pool(stage) for name, stage in stages.items()}
-        if "neck" in layers or "backbone" in layers:
+            last = stages[self.backbone.stage_names[self.backbone.out_indices[-1]]]
+        else:
             last = self.backbone(inputs)[-1]
-            found["backbone"] = global_average_pool(last)
-            if "neck" in layers:
-                found["neck"] = self.neck(last)
+        found = {name: global_average_pool(stage) for name, stage in stages.items()}
+        found["backbone"] = global_average_pool(last)
+        if "neck" in layers:
+            found["neck"] = self.neck(last)
         return {name: found[name].float() for name in layers}
 
     def cluster_state(self) -> dict[str, Tensor]:

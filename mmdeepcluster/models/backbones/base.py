@@ -17,7 +17,7 @@ def check_in_channels(in_channels: int) -> None:
 class Backbone(nn.Module, ABC):
     """A network of named stages, each fed by the one before.
 
-    A subclass calls this constructor with its stages and implements :meth:`run_stage`. Any other
+    A subclass calls this constructor with its stages and implements :meth:`run_stages`. Any other
     ``nn.Module`` with these attributes, :meth:`forward` and :meth:`forward_stages` does as well.
 
     Args:
@@ -60,25 +60,16 @@ class Backbone(nn.Module, ABC):
         return tuple(index % number for index in out_indices)
 
     @abstractmethod
-    def run_stage(self, index: int, x: Tensor) -> Tensor:
-        """Applies stage ``index`` to the output of the stage before, without changing it.
+    def run_stages(self, x: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
+        """Outputs of some stages.
 
         Args:
-            index: Number of the stage, from 0.
-            x: Output of stage ``index - 1``, or the images (B, C, H, W) for stage 0.
+            x: Images (B, C, H, W) that were checked.
+            wanted: Numbers of stages, from 0.
 
         Returns:
-            A map (B, C, H, W) or a vector (B, D) per image.
+            A map (B, C, H, W) or a vector (B, D) per image, by number.
         """
-
-    def run_stages(self, x: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
-        """Outputs of the wanted stages; no stage after the last wanted one is computed."""
-        outputs = {}
-        for index in range(max(wanted) + 1):
-            x = self.run_stage(index, x)
-            if index in wanted:
-                outputs[index] = x
-        return outputs
 
     def check_input(self, x: Tensor) -> None:
         """Refuses images that the first layer cannot take.
@@ -127,3 +118,31 @@ class Backbone(nn.Module, ABC):
         self.check_input(x)
         outputs = self.run_stages(x, range(len(self.stage_names)))
         return {name: outputs[index] for index, name in enumerate(self.stage_names)}
+
+
+class ChainedBackbone(Backbone):
+    """A backbone whose stages are run one after the other.
+
+    A subclass calls the constructor of :class:`Backbone` and implements :meth:`run_stage`.
+    """
+
+    @abstractmethod
+    def run_stage(self, index: int, x: Tensor) -> Tensor:
+        """Applies stage ``index`` to the output of the stage before, without changing it.
+
+        Args:
+            index: Number of the stage, from 0.
+            x: Output of stage ``index - 1``, or the images (B, C, H, W) for stage 0.
+
+        Returns:
+            A map (B, C, H, W) or a vector (B, D) per image.
+        """
+
+    def run_stages(self, x: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
+        """Outputs of the wanted stages; no stage after the last wanted one is computed."""
+        outputs = {}
+        for index in range(max(wanted) + 1):
+            x = self.run_stage(index, x)
+            if index in wanted:
+                outputs[index] = x
+        return outputs

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmdeepcluster.models.backbones.base import Backbone
+from mmdeepcluster.models.backbones.base import ChainedBackbone
 from mmdeepcluster.registry import BACKBONES
 
 
 @BACKBONES.register_module()
-class ConvNet(Backbone):
+class ConvNet(ChainedBackbone):
     """Stages of 3x3 convolutions with 2x2 max-pooling in between, for images of about 32x32.
 
     Each stage is ``convs_per_stage`` times (conv 3x3, BN, ReLU). It halves the resolution first,

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmdeepcluster.models.backbones.base import Backbone
+from mmdeepcluster.models.backbones.base import ChainedBackbone
 from mmdeepcluster.registry import BACKBONES
 
 _IMAGE_SIZE = 32
 
 
 @BACKBONES.register_module()
-class LeNet5(Backbone):
+class LeNet5(ChainedBackbone):
     """LeNet-5 of the DeepCluster "Deep Dive" study [0], section 3.3.
 
     conv 6@5x5, BN, ReLU, pool - conv 16@5x5, BN, ReLU, pool - FC 120, ReLU - FC 84. The last

@@ -9,7 +9,7 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torchvision.models import resnet as torchvision_resnet
 
-from mmdeepcluster.models.backbones.base import Backbone
+from mmdeepcluster.models.backbones.base import ChainedBackbone
 from mmdeepcluster.registry import BACKBONES
 
 # depth: block and its number in each of the four groups
@@ -24,7 +24,7 @@ _NORM_TYPES = ("BN", "SyncBN", "GN")
 
 
 @BACKBONES.register_module()
-class ResNet(Backbone):
+class ResNet(ChainedBackbone):
     """ResNet [0]; names of the weights are those of torchvision, so its files load.
 
     Five stages as the benchmarks of ODC [1] count them; for ResNet-50 at 224x224 pixels:

@@ -79,10 +79,6 @@ class TimmBackbone(Backbone):
             outputs[last] = self.model.forward_head(final)
         return outputs
 
-    def run_stage(self, index: int, x: Tensor) -> Tensor:
-        """Not available: timm runs its stages together, see :meth:`run_stages`."""
-        raise NotImplementedError("timm's networks run as a whole: call run_stages")
-
 
 def _import_timm() -> ModuleType:
     try:

@@ -12,7 +12,7 @@ from mmengine.device import get_device
 from mmdeepcluster.engine import (
     ConfigError,
     ResolvedConfig,
-    final_report,
+    finalize,
     load_algorithm,
     resolve_config,
 )
@@ -40,7 +40,7 @@ def evaluate(
         ConfigError: If the config, the data or the checkpoint cannot be used.
     """
     resolved, algorithm = _load(config, checkpoint, options)
-    return final_report(resolved, algorithm)
+    return finalize(resolved, algorithm).report
 
 
 def _load(

@@ -20,6 +20,7 @@ from mmdeepcluster.engine import (
     default_work_dir,
     describe,
     resolve_config,
+    warn_if_short,
 )
 
 
@@ -60,6 +61,7 @@ def train(
     )
     runner = build_runner(resolved)
     runner.logger.info(describe(resolved, runner))
+    warn_if_short(runner)
     runner.train()
     return runner
 

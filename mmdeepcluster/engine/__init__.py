@@ -5,25 +5,27 @@ from mmdeepcluster.engine.build import build_runner, default_work_dir
 from mmdeepcluster.engine.checkpoint_io import read_checkpoint
 from mmdeepcluster.engine.errors import ConfigError, TrainingError
 from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
-from mmdeepcluster.engine.report import final_report
+from mmdeepcluster.engine.report import FinalResult, finalize
 from mmdeepcluster.engine.resolve_config import ResolvedConfig, load_config, resolve_config
 from mmdeepcluster.engine.runner import DeepClusterRunner, load_algorithm
-from mmdeepcluster.engine.summary import describe
+from mmdeepcluster.engine.summary import describe, warn_if_short
 
 __all__ = [
     "BFloat16OptimWrapper",
     "ConfigError",
     "DeepClusterRunner",
+    "FinalResult",
     "ResolvedConfig",
     "TrainingError",
     "build_runner",
     "cpu_has_bfloat16",
     "default_work_dir",
     "describe",
-    "final_report",
+    "finalize",
     "get_algorithm",
     "load_algorithm",
     "load_config",
     "read_checkpoint",
     "resolve_config",
+    "warn_if_short",
 ]

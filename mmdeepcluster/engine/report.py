@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmdeepcluster.clustering import KMeans, l2_normalize
+from mmdeepcluster.clustering import Assignment, KMeans, l2_normalize
+from mmdeepcluster.datasets import BaseImageDataset
 from mmdeepcluster.engine.build import eval_loader, heldout_dataset
 from mmdeepcluster.engine.evaluation_options import EvaluationOptions
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
@@ -93,11 +96,23 @@ def scores_to_labels(assignments: Tensor, labels: np.ndarray | None) -> dict[str
     return clustering_scores(assignments.cpu().numpy(), labels)
 
 
-def final_report(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict[str, Any]:
+class FinalResult(NamedTuple):
+    """What an evaluation pass over all images gives.
+
+    Attributes:
+        report: Figures for the terminal and for ``report.json``.
+        assignment: The assigner's answer for each image, in dataset order.
+    """
+
+    report: dict[str, Any]
+    assignment: Assignment
+
+
+def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult:
     """Fits the assigner on an evaluation pass and measures features and clusters.
 
     Returns:
-        Figures for the terminal and for ``report.json``.
+        Figures and assignments.
 
     Raises:
         ValueError: If a feature is not finite.
@@ -108,10 +123,11 @@ def final_report(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict[str
     layers = ("neck", "backbone") if both else ("neck",)
     features = extract(algorithm, eval_loader(resolved, dataset), layers)
     assigner = algorithm.finalize(features["neck"])
-    clusters = assigner.assign(features["neck"]).cluster
+    assignment = assigner.assign(features["neck"])
+    clusters = assignment.cluster
     counts = torch.bincount(clusters, minlength=assigner.num_clusters)
     seed = resolved.cfg.get("randomness", {}).get("seed", 0)
-    return {
+    report = {
         "knn": knn_score(resolved, algorithm, features.get("backbone")),
         "memory": {
             **scores_to_labels(algorithm.labels, dataset.eval_labels),
@@ -126,6 +142,30 @@ def final_report(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict[str
         },
         "features": _feature_quality(features["neck"], algorithm.num_clusters, options, seed),
     }
+    return FinalResult(report, assignment)
+
+
+def write_samples(
+    path: Path, dataset: BaseImageDataset, assignment: Assignment, bank_labels: Tensor
+) -> None:
+    """Writes one row per image, in dataset order.
+
+    Columns: ``index``, ``path``, ``label`` (name of the known class, or empty), ``cluster`` and
+    ``distance`` (the assigner's answer), ``bank_label`` (the label at the end of training).
+    """
+    labels, names = dataset.eval_labels, dataset.class_names
+    columns = (assignment.cluster, assignment.distance, bank_labels.cpu())
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(("index", "path", "label", "cluster", "distance", "bank_label"))
+        for index, (cluster, distance, bank) in enumerate(
+            zip(*(column.tolist() for column in columns), strict=True)
+        ):
+            label = "" if labels is None else str(labels[index])
+            if names is not None and label:
+                label = names[int(label)]
+            name = dataset.sample_name(index)
+            writer.writerow((index, name, label, cluster, f"{distance:.6f}", bank))
 
 
 def _feature_quality(

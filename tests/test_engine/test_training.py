@@ -1,5 +1,6 @@
 """Whole trainings on the bundled digits: what is logged, saved, reported, and resumed."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -66,6 +67,19 @@ class TestWhatARunLeaves:
         assert report["memory"]["num_empty"] == 0
         assert report["features"]["rank_me"] > 1
         assert 0 < report["features"]["nmi_between_seeds"] <= 1
+
+    def test_samples_csv_has_one_row_per_image(self, finished):
+        runner, work_dir = finished
+        with (work_dir / "samples.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["index"]) for row in rows] == list(range(1437))
+        assert rows[5]["path"] == "train/5" and rows[5]["label"] == "5"
+        bank = [int(row["bank_label"]) for row in rows]
+        assert bank == get_algorithm(runner).labels.tolist()
+        clusters = [int(row["cluster"]) for row in rows]
+        report = json.loads((work_dir / "report.json").read_text())
+        assert max(np.bincount(clusters)) == report["assigner"]["max_size"]
+        assert all(float(row["distance"]) >= 0 for row in rows)
 
     def test_assigner_is_the_saved_one(self, finished):
         runner, work_dir = finished

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.checkpoint_io import write_atomically
-from mmdeepcluster.engine.report import final_report, knn_score, scores_to_labels
+from mmdeepcluster.engine.report import finalize, knn_score, scores_to_labels, write_samples
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.registry import HOOKS
 
@@ -51,8 +51,11 @@ class ReportHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Fits and saves the assigner, writes ``report.json``, prints a summary."""
         algorithm = get_algorithm(runner)
-        report = {**runner.hook_state[_STATE], **final_report(self.resolved, algorithm)}
+        figures, assignment = finalize(self.resolved, algorithm)
+        report = {**runner.hook_state[_STATE], **figures}
         folder = Path(runner.work_dir)
+        dataset = self.resolved.dataset
+        write_samples(folder / "samples.csv", dataset, assignment, algorithm.labels)
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
         if algorithm.assigner is not None:
             write_atomically(folder / "assigner.pth", algorithm.assigner.state_dict())
@@ -90,7 +93,7 @@ def summary(report: dict[str, Any], runner: Any, num_clusters: int) -> str:
         "Written",
         f"  checkpoint      {Path(runner.work_dir) / f'epoch_{runner.epoch}.pth'}",
         f"  assigner        {Path(runner.work_dir) / 'assigner.pth'}",
-        f"  cluster ids     {Path(runner.work_dir) / f'labels_epoch_{runner.epoch}.npy'}",
+        f"  clusters        {Path(runner.work_dir) / 'samples.csv'} (path, cluster, distance)",
         f"  figures         {Path(runner.work_dir) / 'report.json'}",
         f"  log and curves  {runner.log_dir}",
     ]

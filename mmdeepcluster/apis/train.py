@@ -19,6 +19,7 @@ from mmdeepcluster.engine import (
     cpu_has_bfloat16,
     default_work_dir,
     describe,
+    find_last_checkpoint,
     resolve_config,
     warn_if_short,
 )
@@ -62,6 +63,7 @@ def train(
     runner = build_runner(resolved)
     runner.logger.info(describe(resolved, runner))
     warn_if_short(runner)
+    _write_unreadable(resolved)
     runner.train()
     return runner
 
@@ -85,9 +87,7 @@ def prepare_training(
             raise ConfigError("work_dir: a config that is no file needs one")
         cfg.work_dir = default_work_dir(cfg.filename)
     if resume:
-        cfg.resume = True
-        if not isinstance(resume, bool):
-            cfg.load_from = str(resume)
+        _use_checkpoint(cfg, None if isinstance(resume, bool) else resume)
     if amp:
         _use_amp(cfg)
     if auto_scale_lr:
@@ -95,6 +95,33 @@ def prepare_training(
             raise ConfigError("--auto-scale-lr: the config has no auto_scale_lr.base_batch_size")
         cfg.auto_scale_lr.enable = True
     return resolved
+
+
+def _use_checkpoint(cfg: Config, checkpoint: str | Path | None) -> None:
+    """Continues from a checkpoint, by default the newest in the work dir.
+
+    Where there is none yet, the run starts as configured, ``load_from`` included, so that the
+    same command can be queued again and again.
+    """
+    found = checkpoint or find_last_checkpoint(cfg.work_dir)
+    if found is None:
+        print_log(
+            f"--resume: no checkpoint in {cfg.work_dir}, starting at epoch 0",
+            "current",
+            logging.WARNING,
+        )
+        return
+    cfg.resume = True
+    cfg.load_from = str(found)
+
+
+def _write_unreadable(resolved: ResolvedConfig) -> None:
+    """Lists the images that were left out, for the person who has to look at them."""
+    names = resolved.dataset.unreadable
+    if names:
+        path = Path(resolved.cfg.work_dir) / "unreadable.txt"
+        path.write_text("".join(f"{name}\n" for name in names), errors="surrogateescape")
+        print_log(f"{len(names)} unreadable images are listed in {path}", "current")
 
 
 def _use_amp(cfg: Config) -> None:

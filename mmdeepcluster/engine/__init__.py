@@ -2,7 +2,7 @@
 
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.build import build_runner, default_work_dir
-from mmdeepcluster.engine.checkpoint_io import read_checkpoint
+from mmdeepcluster.engine.checkpoint_io import find_last_checkpoint, read_checkpoint
 from mmdeepcluster.engine.errors import ConfigError, TrainingError
 from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
 from mmdeepcluster.engine.report import FinalResult, finalize
@@ -22,6 +22,7 @@ __all__ = [
     "default_work_dir",
     "describe",
     "finalize",
+    "find_last_checkpoint",
     "get_algorithm",
     "load_algorithm",
     "load_config",

@@ -129,13 +129,10 @@ class DeepClusterRunner(Runner):
         if self._has_loaded:
             return
         if self._resume:
-            path = Path(self._load_from) if self._load_from else find_last_checkpoint(self.work_dir)
+            path = self._load_from or find_last_checkpoint(self.work_dir)
             if path is None:
-                self.logger.warning(
-                    f"--resume: no checkpoint in {self.work_dir}, starting at epoch 0"
-                )
-            else:
-                self.resume(str(path))
+                raise ConfigError(f"resume=True, but there is no checkpoint in {self.work_dir}")
+            self.resume(str(path))
         elif self._load_from:
             self.load_checkpoint(self._load_from)
         self._has_loaded = True

@@ -202,6 +202,13 @@ class TestResumeAndLoad:
         assert ours["head.fc.weight"].shape[0] == 20
         assert get_algorithm(runner).cycle == 1
 
+    def test_bare_resume_of_a_run_that_started_from_weights(self, finished, tmp_path):
+        # the same command queued twice: first from the weights, then from its own checkpoint
+        options = {"load_from": str(finished[1] / "epoch_2.pth")}
+        run(tmp_path / "a", resume=True, **options, **{"train_cfg.max_epochs": 1})
+        resumed = run(tmp_path / "a", resume=True, **options)
+        assert_same_training(run(tmp_path / "b", **options), resumed)
+
     def test_malicious_pickle_is_not_executed(self, tmp_path):
         class Evil:
             def __reduce__(self):
@@ -228,6 +235,14 @@ class TestResumeAndLoad:
             "epoch_2.pth",
             "epoch_3.pth",
         ]
+
+    def test_files_of_an_earlier_run_are_not_counted(self, tmp_path):
+        for epoch in (50, 60, 70):
+            (tmp_path / f"epoch_{epoch}.pth").write_text("of an earlier run")
+        run(tmp_path, **{"default_hooks.checkpoint.max_keep_ckpts": 1})
+        assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "epoch_2.pth")
+        kept = {path.stem for path in tmp_path.glob("epoch_*.pth")}
+        assert kept == {"epoch_2", "epoch_50", "epoch_60", "epoch_70"}
 
 
 class TestTrainingOptions:

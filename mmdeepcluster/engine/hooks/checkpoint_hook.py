@@ -7,8 +7,14 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from mmdeepcluster.engine.checkpoint_io import LAST_CHECKPOINT, write_atomically
+from mmdeepcluster.engine.checkpoint_io import (
+    LAST_CHECKPOINT,
+    find_last_checkpoint,
+    write_atomically,
+)
 from mmdeepcluster.registry import HOOKS
+
+_STATE = "checkpoints"
 
 
 @HOOKS.register_module(name="CheckpointHook")
@@ -38,6 +44,15 @@ class EpochCheckpointHook(Hook):
         self.interval = interval
         self.max_keep_ckpts = max_keep_ckpts
 
+    def before_train(self, runner: Any) -> None:
+        """Warns of an earlier run in the same folder, which this one will overwrite."""
+        saved = runner.hook_state.setdefault(_STATE, [])
+        if not saved and find_last_checkpoint(runner.work_dir) is not None:
+            runner.logger.warning(
+                f"{runner.work_dir} holds checkpoints of an earlier run, which this one will "
+                "overwrite; --resume would have continued it, --work-dir names another folder"
+            )
+
     def after_train_epoch(self, runner: Any) -> None:
         """Saves at the interval."""
         if self.every_n_epochs(runner, self.interval):
@@ -50,14 +65,11 @@ class EpochCheckpointHook(Hook):
     def _save(self, runner: Any, epoch: int) -> None:
         folder = Path(runner.work_dir)
         name = f"epoch_{epoch}.pth"
+        # Files of this run alone, oldest first: those of an earlier one are not counted.
+        saved = [old for old in runner.hook_state[_STATE] if old != name] + [name]
+        keep = len(saved) if self.max_keep_ckpts < 0 else self.max_keep_ckpts
+        runner.hook_state[_STATE] = saved[-keep:]
         runner.save_checkpoint(str(folder), name, meta={"epoch": epoch, "iter": runner.iter})
         write_atomically(folder / LAST_CHECKPOINT, str(folder / name))
-        if self.max_keep_ckpts > 0:
-            for old in _by_epoch(folder)[: -self.max_keep_ckpts]:
-                old.unlink()
-
-
-def _by_epoch(folder: Path) -> list[Path]:
-    """Checkpoints of a folder, oldest epoch first."""
-    found = [path for path in folder.glob("epoch_*.pth") if path.stem[6:].isdigit()]
-    return sorted(found, key=lambda path: int(path.stem[6:]))
+        for old in saved[:-keep]:
+            (folder / old).unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from mmdeepcluster.engine import (
     describe,
     find_last_checkpoint,
     resolve_config,
+    share_cores,
     warn_if_short,
 )
 
@@ -60,6 +61,7 @@ def train(
         auto_scale_lr=auto_scale_lr,
         options=options,
     )
+    share_cores(resolved.cfg.train_dataloader.get("num_workers", 0))
     runner = build_runner(resolved)
     runner.logger.info(describe(resolved, runner))
     warn_if_short(runner)

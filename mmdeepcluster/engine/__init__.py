@@ -9,6 +9,7 @@ from mmdeepcluster.engine.report import FinalResult, finalize
 from mmdeepcluster.engine.resolve_config import ResolvedConfig, load_config, resolve_config
 from mmdeepcluster.engine.runner import DeepClusterRunner, load_algorithm
 from mmdeepcluster.engine.summary import describe, warn_if_short
+from mmdeepcluster.engine.threads import share_cores
 
 __all__ = [
     "BFloat16OptimWrapper",
@@ -28,5 +29,6 @@ __all__ = [
     "load_config",
     "read_checkpoint",
     "resolve_config",
+    "share_cores",
     "warn_if_short",
 ]

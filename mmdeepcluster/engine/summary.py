@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from mmengine.device import get_device
 
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
@@ -27,7 +28,8 @@ def describe(resolved: ResolvedConfig, runner: Any) -> str:
         f"model     {model.type}, {model.backbone.type}, {parameters / 1e6:.2f} M parameters",
         f"training  {runner.max_epochs} epochs of {len(runner.train_dataloader)} iterations, "
         f"batches of up to {cfg.train_dataloader.batch_size}, seed {runner.seed}",
-        f"device    {get_device()}",
+        f"device    {get_device()}, {torch.get_num_threads()} threads, "
+        f"{cfg.train_dataloader.get('num_workers', 0)} data workers",
         f"results   {runner.work_dir}",
     ]
     if dataset.unreadable:

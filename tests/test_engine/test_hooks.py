@@ -24,6 +24,7 @@ from mmdeepcluster.engine.hooks import (
 from mmdeepcluster.engine.hooks.online_clustering_hook import reset_optimizer_row
 from mmdeepcluster.engine.hooks.scalars_hook import update_capped
 from mmdeepcluster.engine.seeding import derive_seed
+from mmdeepcluster.engine.threads import share_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,3 +143,25 @@ def test_progress_is_shown_on_a_terminal_and_log_lines_stay_whole(tmp_path):
     lines = [line for line in text.splitlines() if "Epoch(train)" in line]
     assert lines and all("loss:" in line for line in lines)
     assert "k-NN accuracy" in text
+
+
+class TestCores:
+    @pytest.fixture(autouse=True)
+    def restore(self):
+        before = torch.get_num_threads()
+        yield
+        torch.set_num_threads(before)
+
+    @pytest.mark.parametrize(("cores", "workers", "threads"), [(8, 2, 6), (2, 1, 1), (2, 4, 1)])
+    def test_data_workers_get_theirs(self, monkeypatch, cores, workers, threads):
+        monkeypatch.setattr("mmdeepcluster.engine.threads.default_num_threads", lambda: cores)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        share_cores(workers)
+        assert torch.get_num_threads() == threads
+
+    def test_the_word_of_the_user_stands(self, monkeypatch):
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        torch.set_num_threads(3)
+        share_cores(0)
+        assert torch.get_num_threads() == 3

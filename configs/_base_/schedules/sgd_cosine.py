@@ -1,6 +1,6 @@
-# SGD with a cosine schedule, for small sets. The head learns ten times faster than the rest: its
-# features are small at the start, and labels that it cannot tell apart yet teach the backbone
-# little (docs/recipes.md has the measurements).
+# SGD with a cosine schedule, for small sets. The head has no momentum, as in the released code of
+# ODC, and learns ten times faster than the rest, or it would lag behind the network
+# (docs/recipes.md has the measurements).
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="SGD", lr=0.06, momentum=0.9, weight_decay=1e-5),

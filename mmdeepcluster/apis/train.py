@@ -61,7 +61,7 @@ def train(
         auto_scale_lr=auto_scale_lr,
         options=options,
     )
-    share_cores(resolved.cfg.train_dataloader.get("num_workers", 0))
+    share_cores()
     runner = build_runner(resolved)
     runner.logger.info(describe(resolved, runner))
     warn_if_short(runner)

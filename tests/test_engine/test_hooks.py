@@ -152,16 +152,16 @@ class TestCores:
         yield
         torch.set_num_threads(before)
 
-    @pytest.mark.parametrize(("cores", "workers", "threads"), [(8, 2, 6), (2, 1, 1), (2, 4, 1)])
-    def test_data_workers_get_theirs(self, monkeypatch, cores, workers, threads):
+    @pytest.mark.parametrize(("cores", "threads"), [(8, 6), (2, 1), (1, 1)])
+    def test_data_workers_get_theirs(self, monkeypatch, cores, threads):
         monkeypatch.setattr("mmdeepcluster.engine.threads.default_num_threads", lambda: cores)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-        share_cores(workers)
+        share_cores()
         assert torch.get_num_threads() == threads
 
     def test_the_word_of_the_user_stands(self, monkeypatch):
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
         torch.set_num_threads(3)
-        share_cores(0)
+        share_cores()
         assert torch.get_num_threads() == 3

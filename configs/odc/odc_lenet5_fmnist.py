@@ -5,7 +5,6 @@ Command: python tools/train.py configs/odc/odc_lenet5_fmnist.py
          (--cfg-options dataset.download=True fetches the images into data/)
 Expected: k-NN 0.803 untrained -> 0.816 after 20 epochs (5 minutes on 2 CPU cores),
           NMI 0.437 -> 0.456, change ratio 0.42 (epoch 4) -> 0.10; seed 0.
-
           Curves in docs/results/.
 """
 

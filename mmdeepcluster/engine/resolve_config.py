@@ -18,6 +18,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
 
 from mmdeepcluster.datasets import BaseImageDataset
 from mmdeepcluster.engine.auto_defaults import (
@@ -65,6 +66,7 @@ def resolve_config(
     cfg = load_config(config)
     check_option_roots(options, cfg)
     cfg.merge_from_dict(options)
+    _import_custom_modules(cfg)
     init_default_scope(cfg.get("default_scope", SCOPE))
     _expand_vis_backends(cfg)
     replaced = _apply_data_root(cfg, options)
@@ -76,17 +78,34 @@ def resolve_config(
     return ResolvedConfig(cfg, dataset)
 
 
+def _import_custom_modules(cfg: Config) -> None:
+    """Imports ``custom_imports``; MMEngine does so for what stands in a file, not for options."""
+    wanted = cfg.get("custom_imports")
+    if not wanted:
+        return
+    try:
+        import_modules_from_strings(**wanted)
+    except (TypeError, ImportError) as error:
+        raise ConfigError(f"custom_imports: {error}") from error
+
+
 def load_config(config: str | Path | Config) -> Config:
     """Reads a config file, or copies a config.
 
     Raises:
-        ConfigError: If the file does not exist.
+        ConfigError: If the file does not exist or cannot be read.
     """
     if isinstance(config, Config):
         return copy.deepcopy(config)
     if not Path(config).is_file():
         raise ConfigError(f"config file {config} does not exist")
-    return Config.fromfile(config)
+    try:
+        return Config.fromfile(config)
+    except Exception as error:  # whatever the code in a config file raises
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"config file {config} cannot be read: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def build_dataset(config: Mapping[str, Any]) -> BaseImageDataset:

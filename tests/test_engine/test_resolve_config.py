@@ -77,6 +77,37 @@ class TestSizes:
         assert "38.8 images a cluster, fewer than 39" in said[0][0]
 
 
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("model = dict(", "SyntaxError"),
+            ("_base_ = 'nothing.py'", "nothing.py"),
+            ("custom_imports = dict(imports=['no_such_module'])", "no_such_module"),
+        ],
+    )
+    def test_a_file_that_cannot_be_read_is_named(self, tmp_path, text, message):
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=rf"mine.py cannot be read: .*{message}"):
+            resolve_config(path)
+
+    def test_custom_imports_work_as_an_option_too(self, tmp_path, monkeypatch):
+        (tmp_path / "my_loss.py").write_text(
+            "from mmdeepcluster.registry import LOSSES\n"
+            "@LOSSES.register_module()\n"
+            "class MyLoss:\n"
+            "    def __init__(self, power=1.0): pass\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        options = {"model.loss": {"type": "MyLoss"}}
+        with pytest.raises(ConfigError, match=r"model.loss.type: no 'MyLoss'"):
+            resolve_config(DIGITS, options)
+        assert resolve_config(DIGITS, options | {"custom_imports.imports": ["my_loss"]})
+        with pytest.raises(ConfigError, match=r"custom_imports: .*not_there"):
+            resolve_config(DIGITS, {"custom_imports.imports": ["not_there"]})
+
+
 class TestUnknownKeys:
     @pytest.mark.parametrize(
         ("option", "message"),

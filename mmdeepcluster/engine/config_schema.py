@@ -35,6 +35,7 @@ ROOTS: dict[str, str] = {
     "eval_dataloader": "loader of the evaluation view",
     "eval_pipeline": "transforms of the evaluation view",
     "evaluation": "what is measured at the end",
+    "find_unused_parameters": "wrapper of several processes",
     "experiment_name": "name in the logs",
     "launcher": "way to start several processes",
     "load_from": "weights to start from",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -283,10 +284,13 @@ class DeepClusterRunner(Runner):
         schedulers = [] if schedulers is None else schedulers
         if not isinstance(schedulers, list):
             raise ConfigError("param_scheduler must be one list to resume with other processes")
-        for _ in range(epoch):
-            for scheduler in schedulers:
-                for _ in range(1 if scheduler.by_epoch else length):
-                    scheduler.step()
+        with warnings.catch_warnings():
+            # There was no step of the optimizer yet, which torch would take for a mistake.
+            warnings.filterwarnings("ignore", message="Detected call of")
+            for _ in range(epoch):
+                for scheduler in schedulers:
+                    for _ in range(1 if scheduler.by_epoch else length):
+                        scheduler.step()
 
     def load_checkpoint(
         self,

@@ -46,6 +46,7 @@ ROOTS: dict[str, str] = {
     "param_scheduler": "schedules of the learning rate",
     "randomness": "seed",
     "resume": "continue an interrupted run",
+    "sync_bn": "batch norm over all processes",
     "train_cfg": "length of the training",
     "train_dataloader": "loader of the training view",
     "train_pipeline": "transforms of the training view",

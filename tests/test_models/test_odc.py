@@ -166,6 +166,33 @@ class TestExtraction:
         one = extract(odc, self.Loader([31]))["neck"]
         torch.testing.assert_close(one[0], forward["neck"][31], rtol=1e-4, atol=1e-5)
 
+    @pytest.mark.parametrize("in_channels", [3, 2])
+    def test_stages_of_resnet50_by_name(self, in_channels):
+        # R21: the layers that the benchmarks of ODC probe
+        names = [f"feat{number}" for number in range(1, 6)]
+        backbone = {"type": "ResNet", "depth": 50, "in_channels": in_channels}
+        odc = build(backbone=backbone).eval()
+        images = torch.randn(2, in_channels, 32, 32)
+        with torch.no_grad():
+            found = odc.extract(images, [*names, "backbone"])
+        assert [found[name].shape[1] for name in names] == [64, 256, 512, 1024, 2048]
+        maps = odc.backbone.forward_stages(images)["feat3"]
+        torch.testing.assert_close(found["feat3"], maps.mean(dim=(2, 3)))
+        assert torch.equal(found["feat5"], found["backbone"])
+
+    def test_layers_of_alexnet_by_name(self):
+        # R18: the neck of ODC follows the last ReLU, DeepCluster clusters what is before it
+        sizes = {"widths": (4, 8, 8, 8, 8), "fc_channels": (16, 12)}
+        odc = build(backbone={"type": "AlexNet", "out_indices": (-1,), **sizes}).eval()
+        with torch.no_grad():
+            found = odc.extract(torch.randn(2, 3, 224, 224), ("relu_5", "fc_7", "backbone"))
+        assert {name: value.shape[1] for name, value in found.items()} == {
+            "relu_5": 8,
+            "fc_7": 12,
+            "backbone": 12,
+        }
+        assert torch.equal(found["backbone"], F.relu(found["fc_7"]))
+
     def test_twice_the_same_and_nothing_disturbed(self, odc):
         odc.train()
         rng, state = torch.get_rng_state(), {k: v.clone() for k, v in odc.state_dict().items()}

@@ -101,7 +101,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
             experiment_name=cfg.get("experiment_name") or _experiment_name(cfg),
             cfg=cfg,
         )
-    except (ValueError, TypeError, KeyError, ImportError) as error:
+    except (ValueError, TypeError, KeyError, ImportError, FileNotFoundError) as error:
         raise ConfigError(str(error).strip("'\"")) from error
     _check_custom_keys(cfg, runner)
     _check_forward(runner, [view, ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")])

@@ -95,12 +95,15 @@ class DeepClusterRunner(Runner):
         saved = model.state_dict().keys()
         own = [name for name, _ in model.named_buffers() if name not in saved]
         MMDistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, own)
-        return MMDistributedDataParallel(
-            module=model,
-            device_ids=[torch.cuda.current_device()] if on_gpu else None,
-            broadcast_buffers=False,
-            find_unused_parameters=self.cfg.get("find_unused_parameters", False),
-        )
+        with warnings.catch_warnings():
+            # Newer versions of torch have two options for it, older ones this one alone.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            return MMDistributedDataParallel(
+                module=model,
+                device_ids=[torch.cuda.current_device()] if on_gpu else None,
+                broadcast_buffers=False,
+                find_unused_parameters=self.cfg.get("find_unused_parameters", False),
+            )
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with before its cluster state is loaded."""

@@ -1,6 +1,7 @@
 """Runs a function in several gloo processes and collects what it returns."""
 
 import os
+import pickle
 import socket
 
 import torch
@@ -21,9 +22,9 @@ def run_processes(function, world_size, *args):
     found = {}
     while not processes.join(timeout=0.05):
         while not results.empty():
-            found |= dict([results.get()])
+            found |= pickle.loads(results.get())
     while not results.empty():
-        found |= dict([results.get()])
+        found |= pickle.loads(results.get())
     return [found[rank] for rank in range(world_size)]
 
 
@@ -39,7 +40,8 @@ def _call(rank, world_size, port, results, function, args):
     }
     dist.init_process_group("gloo")
     try:
-        results.put((rank, function(*args)))
+        # As bytes: tensors would be passed as handles that end with this process.
+        results.put(pickle.dumps({rank: function(*args)}))
         dist.barrier()
     finally:
         dist.destroy_process_group()

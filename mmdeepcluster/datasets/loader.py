@@ -7,6 +7,8 @@ seed at each start, which would otherwise move torch's global generator.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,4 +119,17 @@ def _worker_options(
         "num_workers": num_workers,
         "prefetch_factor": prefetch_factor,
         "persistent_workers": persistent_workers,
+        "worker_init_fn": _leave_signals_to_parent,
     }
+
+
+def _leave_signals_to_parent(worker_id: int) -> None:
+    """Lets a data worker live on when a cluster asks all processes to stop.
+
+    torchrun and Slurm signal whole process groups. The training saves first, for which it needs
+    the workers to finish the iteration; they end with it. So they are a group of their own; the
+    parent itself can still end them.
+    """
+    os.setpgrp()
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)

@@ -81,7 +81,8 @@ def start_processes(
     os.environ |= {"RANK": rank, "WORLD_SIZE": world_size, "LOCAL_RANK": local_rank}
     if launcher != "pytorch":
         os.environ.setdefault("MASTER_PORT", _DEFAULT_PORT)
-        os.environ.setdefault("MASTER_ADDR", _first_host(launcher))
+        if "MASTER_ADDR" not in os.environ:
+            os.environ["MASTER_ADDR"] = _first_host(launcher)
     backend = backend or ("nccl" if torch.cuda.is_available() else "gloo")
     if backend == "nccl":
         num_gpus = torch.cuda.device_count()

@@ -86,10 +86,16 @@ def check_option_roots(options: Mapping[str, Any], config: Mapping[str, Any]) ->
     """Refuses ``--cfg-options`` whose root neither the config nor this package has.
 
     Raises:
-        ConfigError: Naming the root and the nearest known one.
+        ConfigError: Naming the root and the nearest known one; or for a dict written as text, which
+            MMEngine's parser leaves a text.
     """
     known = set(ROOTS) | {key for key in config if not key.startswith("_")}
-    for option in options:
+    for option, value in options.items():
+        if isinstance(value, str) and value.startswith(("dict(", "{", "[{", "[dict(")):
+            raise ConfigError(
+                f"--cfg-options {option}={value}: a dict cannot be written there; set its keys one "
+                f"by one ({option}.key=value), or write a config file with _base_"
+            )
         root = option.split(".")[0]
         if root not in known:
             raise ConfigError(f"--cfg-options {option}: no such key, {did_you_mean(root, known)}")

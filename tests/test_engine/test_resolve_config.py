@@ -109,6 +109,11 @@ class TestFiles:
 
 
 class TestUnknownKeys:
+    @pytest.mark.parametrize("text", ["dict(type='TimmBackbone')", '{"type": "TimmBackbone"}'])
+    def test_a_dict_on_the_command_line_is_refused(self, text):
+        with pytest.raises(ConfigError, match=r"model.backbone=.*a dict cannot be written there"):
+            resolve_config(DIGITS, {"model.backbone": text})
+
     @pytest.mark.parametrize(
         ("option", "message"),
         [

@@ -127,7 +127,7 @@ class TestUnknownKeys:
             ("default_hooks.epoch_seed.x", "unknown key of EpochSeedHook"),
             ("optim_wrapper.optimizer.momentm", "unknown key of SGD, did you mean 'momentum'"),
             ("optim_wrapper.clip_gard", "unknown key of OptimWrapper, did you mean 'clip_grad'"),
-            ("train_cfg.max_epoch", "train_cfg.max_epoch: unknown key of EpochBasedTrainLoop"),
+            ("train_cfg.max_epoch", "train_cfg.max_epoch: unknown key of ResumableTrainLoop"),
             ("train_dataloader.bach_size", "train_dataloader.bach_size: unknown key"),
             ("train_dataloader.dataset", "train_dataloader.dataset: unknown key"),
             ("dataset.rot", "dataset.rot: unknown key of Digits"),

@@ -102,7 +102,9 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
             cfg=cfg,
         )
     except (ValueError, TypeError, KeyError, ImportError, FileNotFoundError) as error:
-        raise ConfigError(str(error).strip("'\"")) from error
+        # The text of a KeyError is its key in quotes.
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise ConfigError(str(text)) from error
     _check_custom_keys(cfg, runner)
     _check_forward(runner, [view, ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")])
     return runner

@@ -70,6 +70,11 @@ _PARAMWISE_KEYS = (
     "flat_decay_mult",
 )
 _RANDOMNESS_KEYS = ("seed", "deterministic", "diff_rank_seed")
+# Hooks of MMEngine that treat every buffer as if it were a statistic of a layer.
+_WRONG_HOOKS = {
+    "SyncBuffersHook": "it would average the labels of the processes",
+    "EMAHook": "it would keep a second memory bank and average into it",
+}
 _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 _AUTO_LR_KEYS = ("enable", "base_batch_size")
 
@@ -160,9 +165,9 @@ def _training(config: Mapping[str, Any]) -> Iterator[str]:
         )
     for name, hook in (config.get("default_hooks") or {}).items():
         if hook is not None:
-            yield from _component(hook, f"default_hooks.{name}", registries.HOOKS)
+            yield from _hook(hook, f"default_hooks.{name}")
     for index, hook in enumerate(config.get("custom_hooks") or []):
-        yield from _component(hook, f"custom_hooks[{index}]", registries.HOOKS)
+        yield from _hook(hook, f"custom_hooks[{index}]")
     for name, registry in (
         ("visualizer", registries.VISUALIZERS),
         ("log_processor", registries.LOG_PROCESSORS),
@@ -177,6 +182,14 @@ def _training(config: Mapping[str, Any]) -> Iterator[str]:
     loop.pop("by_epoch", None)
     loop.setdefault("type", "EpochBasedTrainLoop")
     yield from _component(loop, "train_cfg", registries.LOOPS)
+
+
+def _hook(hook: Any, path: str) -> Iterator[str]:
+    name = hook.get("type") if isinstance(hook, Mapping) else None
+    if name in _WRONG_HOOKS:
+        yield f"{path}: {name} cannot be used here, {_WRONG_HOOKS[name]}"
+        return
+    yield from _component(hook, path, registries.HOOKS)
 
 
 def _optim_wrapper(wrapper: Mapping[str, Any]) -> Iterator[str]:

@@ -85,13 +85,7 @@ def start_processes(
             os.environ["MASTER_ADDR"] = _first_host(launcher)
     backend = backend or ("nccl" if torch.cuda.is_available() else "gloo")
     if backend == "nccl":
-        num_gpus = torch.cuda.device_count()
-        if int(local_rank) >= num_gpus:
-            raise ConfigError(
-                f"process {int(local_rank) + 1} of this machine has no GPU, there are {num_gpus}: "
-                "start one process per GPU, or CUDA_VISIBLE_DEVICES= for processes on the CPU"
-            )
-        torch.cuda.set_device(int(local_rank))
+        torch.cuda.set_device(_gpu(launcher, int(local_rank)))
     wait = datetime.timedelta(seconds=timeout)
     torch_dist.init_process_group(backend, timeout=wait)
     # What processes agree on between iterations must not wait for a GPU.
@@ -121,6 +115,19 @@ def from_main(value: Any) -> Any:
     values = [value]
     broadcast_object_list(values)
     return values[0]
+
+
+def _gpu(launcher: str, local_rank: int) -> int:
+    """Index of the GPU of this process."""
+    num_gpus = torch.cuda.device_count()
+    if num_gpus == 1 and launcher != "pytorch":
+        return 0  # Slurm may show each process its own alone
+    if local_rank >= num_gpus:
+        raise ConfigError(
+            f"process {local_rank + 1} of this machine has no GPU, there are {num_gpus}: start one "
+            "process per GPU, or CUDA_VISIBLE_DEVICES= for processes on the CPU"
+        )
+    return local_rank
 
 
 def _place(launcher: str, environment: Mapping[str, str]) -> tuple[str, str, str]:

@@ -31,6 +31,7 @@ from mmdeepcluster.engine.errors import ConfigError, TrainingError
 from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.engine.seeding import random_state
+from mmdeepcluster.engine.stop_request import StopRequest
 from mmdeepcluster.models import BaseAlgorithm
 from mmdeepcluster.registry import ALGORITHMS, RUNNERS
 from mmdeepcluster.version import __version__
@@ -61,7 +62,13 @@ class DeepClusterRunner(Runner):
         self.dataset_fingerprint = dataset_fingerprint
         # What hooks keep in the checkpoint: plain numbers, strings, lists and dicts by hook.
         self.hook_state: dict[str, Any] = {}
+        self.stop_request = StopRequest()
         super().__init__(**kwargs)
+
+    def train(self) -> nn.Module:
+        """Trains to the end, or until a signal asks it to save and stop."""
+        with self.stop_request.listening():
+            return super().train()
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Deals the memory to the processes and lets them share gradients.
@@ -77,6 +84,9 @@ class DeepClusterRunner(Runner):
         algorithm = model
         if not isinstance(algorithm, BaseAlgorithm):
             raise TypeError(f"model.type must be an algorithm, got {type(model).__name__}")
+        kind = self.cfg.get("sync_bn")
+        if kind not in (None, "torch", "mmcv"):
+            raise ValueError(f"sync_bn must be 'torch', 'mmcv' or None, got {kind!r}")
         if not self.distributed or self.world_size == 1:
             return algorithm.to(get_device())
         algorithm.shard(
@@ -84,7 +94,6 @@ class DeepClusterRunner(Runner):
         )
         model = algorithm.to(get_device())
         on_gpu = next(model.parameters()).is_cuda
-        kind = self.cfg.get("sync_bn")
         if kind is not None and on_gpu:
             model = convert_sync_batchnorm(model, kind)
         elif kind is not None:

@@ -20,6 +20,7 @@ from mmdeepcluster.apis import train
 from mmdeepcluster.engine import TrainingError, find_last_checkpoint, read_checkpoint
 from mmdeepcluster.engine import checkpoint_io as io
 from mmdeepcluster.engine.hooks import EpochCheckpointHook, checkpoint_hook
+from mmdeepcluster.engine.stop_request import StopRequest
 from mmdeepcluster.registry import HOOKS
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ class FakeRunner:
 
     def __init__(self, work_dir):
         self.work_dir, self.iter, self.experiment_name = str(work_dir), 0, "faults"
-        self.hook_state = {}
+        self.hook_state, self.stop_request = {}, StopRequest()
         self.logger = SimpleNamespace(warning=print, info=print)
 
     def save_checkpoint(self, folder, name, meta):

@@ -80,6 +80,8 @@ def test_refusals(started, monkeypatch):
     with pytest.raises(ConfigError, match="process 3 of this machine has no GPU, there are 2"):
         start_processes("pytorch")
     assert not started
+    monkeypatch.setattr(module.torch.cuda, "device_count", lambda: 1)
+    assert module._gpu("slurm", 3) == 0  # a task that sees its own GPU alone
 
 
 def test_tools_offer_the_launchers(monkeypatch):

@@ -109,6 +109,11 @@ class TestFiles:
 
 
 class TestUnknownKeys:
+    @pytest.mark.parametrize("hook", ["SyncBuffersHook", "EMAHook"])
+    def test_hooks_that_would_average_the_memory_are_refused(self, hook):
+        with pytest.raises(ConfigError, match=rf"custom_hooks\[0\]: {hook} cannot be used here"):
+            resolve_config(DIGITS, {"custom_hooks": [{"type": hook}]})
+
     @pytest.mark.parametrize("text", ["dict(type='TimmBackbone')", '{"type": "TimmBackbone"}'])
     def test_a_dict_on_the_command_line_is_refused(self, text):
         with pytest.raises(ConfigError, match=r"model.backbone=.*a dict cannot be written there"):

@@ -315,6 +315,7 @@ class TestRefusedBeforeTraining:
             ),
             ({"eval_pipeline.1.size": 40, "eval_pipeline.2.size": 40}, r"images of eval_pipeline"),
             ({"model.memory.momentum": 2.0}, r"model.memory.momentum must be in \(0, 1\], got 2.0"),
+            ({"sync_bn": "apex"}, r"sync_bn must be 'torch', 'mmcv' or None, got 'apex'"),
             ({"default_hooks.checkpoint.interval": 0}, r"checkpoint.interval must be at least 1"),
         ],
     )

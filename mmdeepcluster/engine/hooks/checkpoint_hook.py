@@ -18,11 +18,7 @@ from mmdeepcluster.engine.checkpoint_io import (
     remove_leftovers,
 )
 from mmdeepcluster.engine.errors import TrainingInterruptedError
-from mmdeepcluster.engine.launch import agree_on_largest
 from mmdeepcluster.registry import HOOKS
-
-# Asked to stop by the system or by a cluster that wants its machine back.
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @HOOKS.register_module(name="CheckpointHook")
@@ -55,20 +51,6 @@ class EpochCheckpointHook(Hook):
             )
         self.interval = interval
         self.max_keep_ckpts = max_keep_ckpts
-        self._asked = 0
-        self._previous: dict[signal.Signals, Any] = {}
-
-    def before_run(self, runner: Any) -> None:
-        """Listens for signals."""
-        try:
-            for number in _SIGNALS:
-                self._previous[number] = signal.signal(number, self._note)
-        except ValueError:
-            runner.logger.info("not in the main thread: signals will not save a checkpoint")
-
-    def after_run(self, runner: Any) -> None:
-        """Gives the signals back."""
-        self._restore()
 
     def before_train(self, runner: Any) -> None:
         """Warns of an earlier run in the same folder, which this one will overwrite."""
@@ -91,8 +73,7 @@ class EpochCheckpointHook(Hook):
         outputs: dict[str, Any] | None = None,
     ) -> None:
         """Saves and stops when asked, but for the end of an epoch, where its hooks come first."""
-        number = agree_on_largest(self._asked)
-        self._asked = number
+        number = runner.stop_request.agreed()
         if number and batch_idx + 1 < len(runner.train_dataloader):
             done = runner.iter + 1
             position = {"epoch": runner.epoch, "iter": done, "batch_in_epoch": batch_idx + 1}
@@ -101,10 +82,11 @@ class EpochCheckpointHook(Hook):
 
     def after_train_epoch(self, runner: Any) -> None:
         """Saves at the interval, or when asked to stop."""
-        if self.every_n_epochs(runner, self.interval) or self._asked:
+        number = runner.stop_request.agreed()
+        if self.every_n_epochs(runner, self.interval) or number:
             self._save_epoch(runner, runner.epoch + 1)
-        if self._asked and not self.is_last_train_epoch(runner):
-            self._stop(self._asked, runner)
+        if number and not self.is_last_train_epoch(runner):
+            self._stop(number, runner)
 
     def after_train(self, runner: Any) -> None:
         """Saves the end of the training, now with the assigner."""
@@ -125,18 +107,9 @@ class EpochCheckpointHook(Hook):
             prune(folder, state["files"][:-keep])
         state["files"] = state["files"][-keep:]
 
-    def _note(self, number: int, frame: Any) -> None:
-        self._asked = number
-
     def _stop(self, number: int, runner: Any) -> None:
-        self._restore()
         saved = Path(runner.work_dir) / runner.hook_state[SAVED_FILES]["files"][-1]
         raise TrainingInterruptedError(
             f"stopped by {signal.Signals(number).name}, saved {saved}; --resume continues",
             exit_code=128 + number,
         )
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()

@@ -7,8 +7,17 @@ import torch
 from mmdeepcluster.clustering import nearest_centroid
 
 METRICS = ["l2", "dot"]
-# Shapes on both sides of the tiles on a CPU (512 rows for 2048 centroids).
-SHAPES = [(1, 1), (1, 3000), (3000, 1), (2, 2), (511, 2049), (513, 2048), (1025, 2050), (3000,) * 2]
+# Shapes on both sides of the tiles on a CPU (512 rows for 5120 centroids).
+SHAPES = [
+    (1, 1),
+    (1, 3000),
+    (3000, 1),
+    (2, 2),
+    (511, 5121),
+    (513, 5120),
+    (1025, 6000),
+    (3000, 3000),
+]
 
 
 def brute_scores(features, centroids, metric, allowed):
@@ -69,8 +78,8 @@ def test_random_rows_agree_with_fp64(shape, metric, masked):
 def test_equal_centroids_tie_wherever_they_stand(dim, num_rows):
     # Integers again, so that no order of summation tells equal centroids apart.
     generator = torch.Generator().manual_seed(dim)
-    centroids = torch.randint(-2, 3, (4100, dim), generator=generator).float()
-    centroids[[-1, 2050, 1023]] = centroids[3].clone()
+    centroids = torch.randint(-2, 3, (5130, dim), generator=generator).float()
+    centroids[[-1, 2565, 1023]] = centroids[3].clone()
     features = centroids[3].repeat(num_rows, 1)
     first = int((centroids == centroids[3]).all(dim=1).nonzero()[0])
     assert set(nearest_centroid(features, centroids).tolist()) == {first}
@@ -92,7 +101,7 @@ def test_no_rows():
 def test_a_row_with_nan_changes_no_other_row():
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(600, 8, generator=generator)
-    centroids = torch.randn(5000, 8, generator=generator)
+    centroids = torch.randn(11000, 8, generator=generator)
     clean = nearest_centroid(features, centroids)
     features[7] = torch.nan
     nearest = nearest_centroid(features, centroids)

@@ -10,6 +10,9 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+# As in mmdeepcluster.engine, which takes seconds to import.
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Adds ``--cfg-options a.b=1 c="[1,2]"``."""
@@ -28,16 +31,39 @@ def run(main: Callable[[], Any]) -> None:
 
     ``MMDEEPCLUSTER_TRACEBACK=1`` shows where it came from.
     """
-    from mmdeepcluster.engine import ConfigError, TrainingError
+    from mmdeepcluster.engine import (
+        ConfigError,
+        TrainingError,
+        TrainingInterruptedError,
+        leave_processes,
+    )
 
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    speaker = f"[rank {os.environ.get('RANK')}] " if several else ""
     try:
         main()
     except (ConfigError, TrainingError) as error:
         if os.environ.get("MMDEEPCLUSTER_TRACEBACK"):
             raise
         sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{speaker}error: {error}", file=sys.stderr)
         sys.exit(1)
+    except TrainingInterruptedError as reason:
+        sys.stdout.flush()
+        print(f"{speaker}{reason}", file=sys.stderr)
+        leave_processes()
+        sys.exit(reason.exit_code)
     except KeyboardInterrupt:
         print("interrupted; --resume continues from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+    leave_processes()
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--launcher``."""
+    parser.add_argument(
+        "--launcher",
+        choices=LAUNCHERS,
+        default="none",
+        help="what started this process, where there are several (tools/dist_train.sh says it)",
+    )

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from _cli import add_cfg_options, run
+from _cli import add_cfg_options, add_launcher, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -15,6 +15,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint of a training with this config")
     parser.add_argument("--out", help="JSON file for the figures")
+    add_launcher(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -22,9 +23,15 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Parses, measures, prints, and writes where asked."""
     args = parse_args()
+    from mmengine.dist import is_main_process
+
     from mmdeepcluster.apis import evaluate
 
-    scores = evaluate(args.config, args.checkpoint, options=args.cfg_options)
+    scores = evaluate(
+        args.config, args.checkpoint, launcher=args.launcher, options=args.cfg_options
+    )
+    if not is_main_process():
+        return
     text = json.dumps(scores, indent=2)
     print(text)
     if args.out:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from _cli import add_cfg_options, run
+from _cli import add_cfg_options, add_launcher, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,12 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rate to the batch size"
     )
-    parser.add_argument(
-        "--launcher",
-        choices=["none"],
-        default="none",
-        help="one process; several are not supported by this version",
-    )
+    add_launcher(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -47,6 +42,7 @@ def main() -> None:
         resume=args.resume,
         amp=args.amp,
         auto_scale_lr=args.auto_scale_lr,
+        launcher=args.launcher,
         options=args.cfg_options,
     )
 

@@ -11,18 +11,19 @@ from mmengine.device import get_device
 
 from mmdeepcluster.engine import (
     ConfigError,
-    ResolvedConfig,
     finalize,
+    from_main,
+    join_processes,
     load_algorithm,
     resolve_config,
 )
-from mmdeepcluster.models import BaseAlgorithm
 
 
 def evaluate(
     config: str | Path | Config,
     checkpoint: str | Path,
     *,
+    launcher: str = "none",
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Features and clusters of a trained checkpoint in figures.
@@ -30,6 +31,7 @@ def evaluate(
     Args:
         config: The config it was trained with.
         checkpoint: Checkpoint of that training.
+        launcher: What started this process, for several of them; see :func:`train`.
         options: What ``--cfg-options`` would set, with dotted keys.
 
     Returns:
@@ -39,14 +41,11 @@ def evaluate(
     Raises:
         ConfigError: If the config, the data or the checkpoint cannot be used.
     """
-    resolved, algorithm = _load(config, checkpoint, options)
-    return finalize(resolved, algorithm).report
-
-
-def _load(
-    config: str | Path | Config, checkpoint: str | Path, options: Mapping[str, Any] | None
-) -> tuple[ResolvedConfig, BaseAlgorithm]:
     if not Path(checkpoint).is_file():
         raise ConfigError(f"checkpoint {checkpoint} does not exist")
+    join_processes(config, launcher, options)
     resolved = resolve_config(config, options)
-    return resolved, load_algorithm(resolved, checkpoint).to(get_device())
+    algorithm = load_algorithm(resolved, checkpoint).to(get_device())
+    result = finalize(resolved, algorithm)
+    report: dict[str, Any] = from_main(None if result is None else result.report)
+    return report

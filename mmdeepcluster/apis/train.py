@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 from mmdeepcluster.engine import (
@@ -20,6 +21,7 @@ from mmdeepcluster.engine import (
     default_work_dir,
     describe,
     find_last_checkpoint,
+    join_processes,
     resolve_config,
     share_cores,
     warn_if_short,
@@ -33,6 +35,7 @@ def train(
     resume: bool | str | Path = False,
     amp: bool = False,
     auto_scale_lr: bool = False,
+    launcher: str = "none",
     options: Mapping[str, Any] | None = None,
 ) -> DeepClusterRunner:
     """Trains a config to its end and reports how good the result is.
@@ -44,6 +47,8 @@ def train(
         resume: True continues from the newest checkpoint in ``work_dir``, a path from that file.
         amp: Mixed precision: bfloat16 where the device has it, otherwise float16 on a GPU.
         auto_scale_lr: Scale the learning rate to the batch size.
+        launcher: What started this process, where there are several: ``pytorch`` (torchrun),
+            ``slurm`` or ``mpi``. Each process makes the same call.
         options: What ``--cfg-options`` would set, with dotted keys.
 
     Returns:
@@ -51,7 +56,8 @@ def train(
 
     Raises:
         ConfigError: If the config, the data or a checkpoint cannot be used.
-        TrainingError: If the training diverged.
+        TrainingError: If the training diverged, or a checkpoint cannot be written.
+        TrainingInterruptedError: If a signal asked for the end; a checkpoint was saved.
     """
     resolved = prepare_training(
         config,
@@ -59,6 +65,7 @@ def train(
         resume=resume,
         amp=amp,
         auto_scale_lr=auto_scale_lr,
+        launcher=launcher,
         options=options,
     )
     share_cores()
@@ -77,9 +84,11 @@ def prepare_training(
     resume: bool | str | Path = False,
     amp: bool = False,
     auto_scale_lr: bool = False,
+    launcher: str = "none",
     options: Mapping[str, Any] | None = None,
 ) -> ResolvedConfig:
     """Everything of :func:`train` that comes before the runner; same arguments."""
+    join_processes(config, launcher, options)
     resolved = resolve_config(config, options)
     cfg = resolved.cfg
     if work_dir is not None:
@@ -120,7 +129,7 @@ def _use_checkpoint(cfg: Config, checkpoint: str | Path | None) -> None:
 def _write_unreadable(resolved: ResolvedConfig) -> None:
     """Lists the images that were left out, for the person who has to look at them."""
     names = resolved.dataset.unreadable
-    if names:
+    if names and is_main_process():
         path = Path(resolved.cfg.work_dir) / "unreadable.txt"
         path.write_text("".join(f"{name}\n" for name in names), errors="surrogateescape")
         print_log(f"{len(names)} unreadable images are listed in {path}", "current")

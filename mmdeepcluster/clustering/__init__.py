@@ -3,6 +3,7 @@
 from mmdeepcluster.clustering.assigner import Assigner, Assignment
 from mmdeepcluster.clustering.functional import l2_normalize, nearest_centroid
 from mmdeepcluster.clustering.kmeans import FaissKMeans, KMeans
+from mmdeepcluster.clustering.partition import Partition
 from mmdeepcluster.clustering.result import ClusterResult
 from mmdeepcluster.clustering.two_means import two_means
 
@@ -12,6 +13,7 @@ __all__ = [
     "ClusterResult",
     "FaissKMeans",
     "KMeans",
+    "Partition",
     "l2_normalize",
     "nearest_centroid",
     "two_means",

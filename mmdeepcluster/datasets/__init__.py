@@ -2,11 +2,12 @@
 
 from mmdeepcluster.datasets.base import ArrayImageDataset, BaseImageDataset
 from mmdeepcluster.datasets.digits import Digits
+from mmdeepcluster.datasets.file_check import find_unreadable
 from mmdeepcluster.datasets.folder import ImageFolder
 from mmdeepcluster.datasets.image_list import ImageList
 from mmdeepcluster.datasets.image_view import ImageView
 from mmdeepcluster.datasets.loader import build_eval_loader, build_train_loader
-from mmdeepcluster.datasets.pil_loading import find_unreadable, load_rgb
+from mmdeepcluster.datasets.pil_loading import load_rgb
 from mmdeepcluster.datasets.samplers import BalancedBatchSampler, Draw, OwnerSampler
 from mmdeepcluster.datasets.torchvision_sets import (
     CIFAR10,

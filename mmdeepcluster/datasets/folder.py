@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mmengine.logging import print_log
 
-from mmdeepcluster.datasets.image_files import ImageFileDataset
+from mmdeepcluster.datasets.image_files import ImageFileDataset, PackedStrings
 from mmdeepcluster.datasets.pil_loading import IMAGE_EXTENSIONS
 from mmdeepcluster.registry import DATASETS
 
@@ -25,15 +25,18 @@ class ImageFolder(ImageFileDataset):
 
     An image is a file with any extension that Pillow reads, in lower or upper case. Files and
     folders whose name starts with a dot are passed over; linked folders are followed, except
-    back into a folder that contains them.
+    back into a folder that contains them. Where a process group is running, every rank builds the
+    data set, and looks at a share of the files unless ``unreadable='trust'``.
 
     Args:
         root: the folder.
         labels: ``'folder'`` takes the first component of each relative path as the known class
             (for evaluation alone). Defaults to None, no known classes, whatever the folders are
             called.
-        unreadable: what happens to files that cannot be decoded: ``'fail'`` or ``'skip'`` (leave
-            out, count and report). Defaults to 'fail'.
+        unreadable: what happens to files that cannot be decoded: ``'fail'``, ``'skip'`` (leave
+            out, count and report), or ``'trust'`` (no file is opened before it is used, and the
+            first one that cannot be read ends the run with an error that names it). Defaults to
+            'fail'.
         num_threads: threads that check the files. Defaults to None, the usable CPU cores.
 
     Raises:
@@ -54,7 +57,8 @@ class ImageFolder(ImageFileDataset):
         folder = check_folder(root)
         names = _list_images(folder)
         known, class_names = _folder_labels(folder, names) if labels else (None, None)
-        super().__init__(folder, names, known, class_names, unreadable, num_threads)
+        packed = PackedStrings(names)
+        super().__init__(folder, packed, known, class_names, unreadable, num_threads)
 
 
 def check_folder(root: str | Path) -> Path:

@@ -1,6 +1,6 @@
 """Images that are files: what the folder and the list file have in common.
 
-Holds the names compactly, decides before training what happens to unreadable files, and
+Decides before training what happens to unreadable files, holds no Python object per image, and
 fingerprints by relative path and size.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -16,13 +17,16 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmdeepcluster.datasets.base import BaseImageDataset
-from mmdeepcluster.datasets.pil_loading import find_unreadable, load_rgb
+from mmdeepcluster.datasets.file_check import Finding, check_files
+from mmdeepcluster.datasets.pil_loading import find_defect, load_rgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+UNREADABLE_POLICIES = ("fail", "skip", "trust")
 _NAMES_SHOWN = 5
+_BLOCK = 4096
 
 
 class PackedStrings(Sequence[str]):
@@ -60,20 +64,25 @@ class PackedStrings(Sequence[str]):
 class ImageFileDataset(BaseImageDataset):
     """Image files below a root, in a given order.
 
+    Collective unless ``unreadable='trust'``: where a process group is running, every rank builds
+    the data set, looks at a share of the files and learns what the others found.
+
     Args:
         root: folder that relative names start from.
         names: path of each image relative to ``root`` with ``/`` between its parts; an absolute
-            path is taken as it is.
-        labels: known class of each name, shape (len(names),), or None.
+            path is taken as it is. Kept, not copied.
+        labels: known class of each name, int64 of shape (len(names),), or None.
         class_names: name of each class, or None.
-        unreadable: ``'fail'`` raises if any file cannot be decoded, ``'skip'`` leaves such
-            files out, says so, and keeps their names in :attr:`unreadable`.
+        unreadable: ``'fail'`` raises if any file cannot be decoded; ``'skip'`` leaves such files
+            out, says so, and keeps their positions for :attr:`unreadable`; ``'trust'`` opens no
+            file beforehand, and one that cannot be read raises when it is loaded.
         num_threads: threads of the check, None for the number of usable CPU cores.
 
     Raises:
         FileNotFoundError: a named file does not exist and ``unreadable='fail'``.
+        RuntimeError: the ranks of a process group see different numbers of files.
         ValueError: a file cannot be decoded and ``unreadable='fail'``; no readable image is left;
-            or ``unreadable`` is neither of the two.
+            or ``unreadable`` is none of the three.
     """
 
     def __init__(
@@ -85,52 +94,118 @@ class ImageFileDataset(BaseImageDataset):
         unreadable: str = "fail",
         num_threads: int | None = None,
     ) -> None:
-        if unreadable not in ("fail", "skip"):
-            raise ValueError(f"dataset.unreadable must be 'fail' or 'skip', got {unreadable!r}")
+        check_policy(unreadable)
         self.root = root
-        broken = dict(find_unreadable([_join(root, name) for name in names], num_threads))
-        if broken:
-            self._report(names, broken, unreadable)
-        kept = [index for index in range(len(names)) if index not in broken]
-        self._names = PackedStrings(names[index] for index in kept)
-        self._unreadable = tuple(names[index] for index in broken)
-        self.eval_labels = None if labels is None else labels[kept].astype(np.int64)
+        self._names = names
+        self._policy = unreadable
+        self._left_out: NDArray[np.int64] = np.zeros(0, np.int64)
+        if unreadable != "trust":
+            self._left_out = self._find_broken(num_threads)
+        # Image i is name i + (number of names left out before it), found by bisection.
+        self._shifts = self._left_out - np.arange(len(self._left_out))
+        self.eval_labels = self._kept(labels)
         self.class_names = class_names
 
     @property
     def unreadable(self) -> tuple[str, ...]:
         """Names of the files left out, in the order they would have had."""
-        return self._unreadable
+        return tuple(self._names[position] for position in self._left_out.tolist())
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._names) - len(self._left_out)
 
     def load_image(self, index: int) -> Image.Image:
-        """Reads file ``index`` as RGB; see the base class."""
-        return load_rgb(_join(self.root, self._names[index]))
+        """Reads file ``index`` as RGB; see the base class.
+
+        Raises:
+            OSError: the file cannot be read and ``unreadable='trust'``; the message names it.
+        """
+        path = _join(self.root, self.sample_name(index))
+        try:
+            return load_rgb(path)
+        except Exception as error:
+            if self._policy != "trust":
+                raise
+            raise OSError(
+                f"{path!r} cannot be read ({type(error).__name__}: {error}), and "
+                f"dataset.unreadable='trust' had no file checked beforehand: repair it, or have "
+                f"all of them found before training by 'fail' or left out by 'skip'"
+            ) from error
 
     def sample_name(self, index: int) -> str:
         """Path relative to the root."""
-        return self._names[index]
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} is outside [0, {len(self)})")
+        return self._names[index + int(np.searchsorted(self._shifts, index, "right"))]
 
     def fingerprint_parts(self) -> Iterator[bytes]:
-        """Yields relative path and size in bytes of each file; reading all contents takes hours."""
-        for name in self._names:
-            size = Path(_join(self.root, name)).stat().st_size
-            yield os.fsencode(name) + b"\0" + str(size).encode() + b"\0"
+        """Yields relative path and size in bytes of each file; reading all contents takes hours.
 
-    def _report(self, names: Sequence[str], broken: dict[int, str], policy: str) -> None:
-        kind = type(self).__name__
-        shown = [f"{names[index]} ({broken[index]})" for index in list(broken)[:_NAMES_SHOWN]]
-        text = (
-            f"{kind}: {len(broken)} of {len(names)} images under {str(self.root)!r} cannot be "
-            f"read: {enumerate_names(shown, len(broken))}"
+        Raises:
+            FileNotFoundError: a file does not exist (any more).
+        """
+        for start in range(0, len(self._names), _BLOCK):
+            block = list(self._names[start : start + _BLOCK])
+            low, high = np.searchsorted(self._left_out, (start, start + _BLOCK))
+            for position in reversed(self._left_out[low:high].tolist()):
+                del block[position - start]
+            for name in block:
+                path = _join(self.root, name)
+                try:
+                    size = os.stat(path).st_size  # noqa: PTH116 (pathlib takes twice the time)
+                except FileNotFoundError as error:
+                    raise FileNotFoundError(
+                        f"image {path!r} does not exist: restore it, or leave missing images out "
+                        f"by dataset.unreadable='skip'"
+                    ) from error
+                yield os.fsencode(name) + b"\0" + str(size).encode() + b"\0"
+
+    def _kept(self, labels: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+        """Labels of the images that are not left out."""
+        if labels is None or not len(self._left_out):
+            return labels
+        return np.delete(labels, self._left_out)
+
+    def _find_broken(self, num_threads: int | None) -> NDArray[np.int64]:
+        """Decodes all files and returns the positions of those to leave out, (n,)."""
+        broken, shown = summarize(
+            check_files(self._names, lambda name: find_defect(_join(self.root, name)), num_threads)
         )
-        if len(broken) == len(names):
+        if not len(broken):
+            return broken
+        examples = [f"{self._names[index]} ({reason})" for index, reason in shown]
+        text = (
+            f"{type(self).__name__}: {len(broken)} of {len(self._names)} images under "
+            f"{str(self.root)!r} cannot be read: {enumerate_names(examples, len(broken))}"
+        )
+        if len(broken) == len(self._names):
             raise ValueError(f"{text}; no image is left: check dataset.root (or data_root)")
-        if policy == "fail":
+        if self._policy == "fail":
             raise ValueError(f"{text}; repair them or leave them out by dataset.unreadable='skip'")
         print_log(f"{text}; they are left out", logger="current", level=logging.WARNING)
+        return broken
+
+
+def check_policy(unreadable: str) -> None:
+    """Refuses an unknown value of ``dataset.unreadable``.
+
+    Raises:
+        ValueError: it is none of those there are.
+    """
+    if unreadable not in UNREADABLE_POLICIES:
+        raise ValueError(
+            f"dataset.unreadable must be 'fail', 'skip' or 'trust', got {unreadable!r}"
+        )
+
+
+def summarize(findings: Iterable[Finding]) -> tuple[NDArray[np.int64], list[Finding]]:
+    """Positions of all findings, int64 of shape (n,), and the first findings in full."""
+    positions, shown = array("q"), list[Finding]()
+    for position, reason in findings:
+        positions.append(position)
+        if len(shown) < _NAMES_SHOWN:
+            shown.append((position, reason))
+    return np.array(positions, np.int64), shown
 
 
 def _join(root: Path, name: str) -> str:

@@ -1,19 +1,21 @@
-"""A text file that names images, one a line."""
+"""A text file that names images, one a line, of any length."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
-
+from mmdeepcluster.datasets.file_check import check_files
 from mmdeepcluster.datasets.folder import check_folder
-from mmdeepcluster.datasets.image_files import ImageFileDataset, enumerate_names
+from mmdeepcluster.datasets.image_files import (
+    ImageFileDataset,
+    check_policy,
+    enumerate_names,
+    summarize,
+)
+from mmdeepcluster.datasets.list_names import ListedNames
 from mmdeepcluster.registry import DATASETS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @DATASETS.register_module()
@@ -23,21 +25,39 @@ class ImageList(ImageFileDataset):
     Each line is a path, which may contain spaces. Blank lines and lines that start with ``#`` are
     passed over. A file may be named more than once; each line is a sample.
 
+    No line is held in memory, so that a list may have a hundred million. At the first use an index
+    of 8 bytes a line (16 with labels) is written beside the list file as
+    ``.<name>.mmdeepcluster-index`` (with labels ``-labels-index``), or into the user's cache
+    folder where that cannot be; later it is only mapped. It is written anew when the list has
+    another size or time of change, and may be deleted. A list that changes during a run ends it
+    with an error.
+
+    Where a process group is running, every rank builds the data set, and looks at a share of the
+    files unless ``unreadable='trust'``.
+
     Args:
         list_file: UTF-8 text file.
         root: folder that relative paths start from. Defaults to '', the folder of the list file.
         labels: every line ends in a space and an integer, the known class of the image (for
             evaluation alone). Defaults to False.
-        unreadable: what happens to files that are missing or cannot be decoded: ``'fail'`` or
-            ``'skip'`` (leave out, count and report). Defaults to 'fail'.
+        unreadable: what happens to files that are missing or cannot be decoded. ``'fail'``:
+            every file is decoded before training, and one that cannot be is an error. ``'skip'``:
+            the same, but such files are left out, counted and reported. ``'trust'``: no file is
+            opened before it is used, for lists too long to decode first (a core decodes some
+            hundred images a second); the first one that cannot be read ends the run with an error
+            that names it. The fingerprint of a run asks for the sizes of all files under each
+            policy, so a missing file is always found before training. Defaults to 'fail'.
         num_threads: threads that check the files. Defaults to None, the usable CPU cores.
 
     Raises:
         FileNotFoundError: there is no such list file or root, or images are missing and
             ``unreadable='fail'``.
-        ValueError: the list names no image, a line has no label though ``labels=True``, or
-            unreadable files (see ``unreadable``).
+        OSError: the list changes while it is read, or no folder takes its index.
+        ValueError: the list names no image, a line has no label though ``labels=True``, an option
+            has an unknown value, or unreadable files (see ``unreadable``).
     """
+
+    _names: ListedNames
 
     def __init__(
         self,
@@ -47,59 +67,38 @@ class ImageList(ImageFileDataset):
         unreadable: str = "fail",
         num_threads: int | None = None,
     ) -> None:
+        check_policy(unreadable)
         path = Path(list_file).expanduser()
         if not path.is_file():
             raise FileNotFoundError(f"no list file {str(path)!r}: set dataset.list_file")
         folder = check_folder(root) if str(root) else path.parent
-        lines, known = _parse(path, labels)
-        names = [_relative(name, folder) for name in lines]
+        names = ListedNames(path, folder, labels)
         if unreadable == "fail":
-            _check_present(path, folder, names, labels)
-        super().__init__(folder, names, known, None, unreadable, num_threads)
+            _check_present(path, folder, names, labels, num_threads)
+        super().__init__(folder, names, names.labels, None, unreadable, num_threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "eval_labels"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.eval_labels = self._kept(self._names.labels)
 
 
-def _parse(path: Path, labels: bool) -> tuple[list[str], NDArray[np.int64] | None]:
-    """Reads names, and labels where lines end in them."""
-    names, known = [], []
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    # Not str.splitlines(): it also breaks at characters that a file name may contain.
-    for number, line in enumerate(text.split("\n"), start=1):
-        name = line.strip()
-        if not name or name.startswith("#"):
-            continue
-        if labels:
-            name, label = _split_label(path, number, name)
-            known.append(label)
-        names.append(name)
-    if not names:
-        raise ValueError(f"the list file {str(path)!r} names no image: check dataset.list_file")
-    return names, np.array(known, dtype=np.int64) if labels else None
+def _check_present(
+    path: Path, folder: Path, names: ListedNames, labels: bool, num_threads: int | None
+) -> None:
+    def defect(name: str) -> str | None:
+        return None if os.path.exists(os.path.join(folder, name)) else name  # noqa: PTH110, PTH118
 
-
-def _split_label(path: Path, number: int, line: str) -> tuple[str, int]:
-    name, _, token = line.replace("\t", " ").rpartition(" ")
-    if not name.strip() or not (token.isascii() and token.isdigit()):
-        raise ValueError(
-            f"{str(path)!r}, line {number}: {line!r} does not end in a label (a space and an "
-            f"integer from 0 on) though dataset.labels=True: correct it or set it to False"
-        )
-    return line[: len(name)].strip(), int(token)
-
-
-def _relative(name: str, folder: Path) -> str:
-    """Shortens an absolute path below the root, so that the fingerprint does not hold the root."""
-    return name.removeprefix(os.path.join(folder, ""))  # noqa: PTH118
-
-
-def _check_present(path: Path, folder: Path, names: list[str], labels: bool) -> None:
-    missing = [name for name in names if not os.path.exists(os.path.join(folder, name))]  # noqa: PTH110, PTH118
-    if not missing:
+    missing, shown = summarize(check_files(names, defect, num_threads))
+    if not len(missing):
         return
     hint = ""
-    if not labels and missing[0].split()[-1].isdigit():
+    if not labels and shown[0][1].split()[-1].isdigit():
         hint = "; if the lines end in a label, set dataset.labels=True"
     raise FileNotFoundError(
         f"{len(missing)} of {len(names)} images of {str(path)!r} are not under {str(folder)!r}: "
-        f"{enumerate_names(missing, len(missing))}; set dataset.root, or leave them out by "
-        f"dataset.unreadable='skip'{hint}"
+        f"{enumerate_names([name for _, name in shown], len(missing))}; set dataset.root, or "
+        f"leave them out by dataset.unreadable='skip'{hint}"
     )

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.datasets.image_view import ImageView
-from mmdeepcluster.datasets.samplers import BalancedBatchSampler, OwnerSampler
+from mmdeepcluster.datasets.samplers import BalancedBatchSampler, DealtBatchSampler, OwnerSampler
 
 
 def build_train_loader(
@@ -68,6 +68,8 @@ def build_eval_loader(
     batch_size: int,
     num_workers: int,
     indices: Sequence[int] | None = None,
+    rank: int = 0,
+    world_size: int = 1,
     prefetch_factor: int | None = None,
     pin_memory: bool = False,
     persistent_workers: bool = True,
@@ -79,12 +81,14 @@ def build_eval_loader(
         batch_size: number of samples in a batch; the last one may be smaller.
         num_workers: data worker processes; 0 loads in this process.
         indices: samples to visit, in this order. Defaults to None, all samples.
+        rank: number of this process; batches are dealt to processes in turn.
+        world_size: number of processes.
         prefetch_factor: batches that each worker loads ahead. Defaults to None, torch's 2.
         pin_memory: hand out page-locked tensors; no effect without CUDA. Defaults to False.
         persistent_workers: keep the workers between passes. Defaults to True.
 
     Returns:
-        A loader of ceil(n / batch_size) batches for n samples.
+        A loader of ceil(n / batch_size) batches for n samples, or of this rank's share of them.
 
     Raises:
         ValueError: ``batch_size`` is less than 1, or an index is outside the data set.
@@ -96,8 +100,7 @@ def build_eval_loader(
         )
     return DataLoader(
         view,
-        batch_size=batch_size,
-        sampler=order,
+        batch_sampler=DealtBatchSampler(order, batch_size, rank, world_size),
         generator=torch.Generator().manual_seed(0),
         pin_memory=pin_memory and torch.cuda.is_available(),
         **_worker_options(num_workers, prefetch_factor, persistent_workers),

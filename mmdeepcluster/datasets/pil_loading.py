@@ -1,19 +1,10 @@
-"""Reading image files with Pillow: any mode to 8-bit RGB, and the check that every file decodes.
-
-The check happens before training. A file that is found to be broken in epoch 3 would end the run
-or silently change the data set; found at the start it is a clear message or a counted omission.
-"""
+"""Reading image files with Pillow: any mode to 8-bit RGB, and what is wrong with a file."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from mmengine.logging import print_log
 from PIL import Image
 
 # Pillow identifies these formats but has no decoder of its own for them; EPS would run PostScript
@@ -29,8 +20,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_CHECK_CHUNK = 32
-_PROGRESS_SECONDS = 10.0
 
 # The order of Image.ID is the order of trial: preinit() puts JPEG, PNG and GIF first.
 Image.preinit()
@@ -115,8 +104,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled.astype(np.uint8))
 
 
-def _defect(path: str | Path) -> str | None:
-    """Says why a file cannot be read, or None if it can."""
+def find_defect(path: str | Path) -> str | None:
+    """Decodes a file and says why it cannot be read, or None if it can."""
     try:
         with Image.open(path, formats=READABLE_FORMATS) as image:
             if image.format != "JPEG":
@@ -131,54 +120,3 @@ def _defect(path: str | Path) -> str | None:
     except Exception as error:
         # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, IndexError, ...
         return f"{type(error).__name__}: {error}"
-
-
-def default_num_threads() -> int:
-    """Number of CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def find_unreadable(
-    paths: Sequence[str | Path], num_threads: int | None = None
-) -> list[tuple[int, str]]:
-    """Decodes every file and lists those that cannot be read.
-
-    Args:
-        paths: image files.
-        num_threads: threads that decode (Pillow's decoders release the interpreter lock).
-            Defaults to None, the number of usable CPU cores.
-
-    Returns:
-        Position in ``paths`` and reason of each unreadable file, in the order of ``paths``.
-
-    Raises:
-        ValueError: ``num_threads`` is less than 1.
-    """
-    threads = default_num_threads() if num_threads is None else num_threads
-    if threads < 1:
-        raise ValueError(f"dataset.num_threads must be at least 1, got {threads}")
-    executor = ThreadPoolExecutor(threads, thread_name_prefix="image-check")
-    try:
-        return list(_scan(paths, executor))
-    finally:
-        # After an exception (Ctrl-C in a scan of millions) nothing that waits is started.
-        executor.shutdown(cancel_futures=True)
-
-
-def _scan(paths: Sequence[str | Path], executor: ThreadPoolExecutor) -> Iterator[tuple[int, str]]:
-    def check(start: int) -> list[str | None]:
-        return [_defect(path) for path in paths[start : start + _CHECK_CHUNK]]
-
-    starts = range(0, len(paths), _CHECK_CHUNK)
-    told = time.monotonic()
-    for start, reasons in zip(starts, executor.map(check, starts), strict=True):
-        for offset, reason in enumerate(reasons):
-            if reason is not None:
-                yield start + offset, reason
-        if time.monotonic() - told > _PROGRESS_SECONDS:
-            told = time.monotonic()
-            print_log(
-                f"checked {start + len(reasons):,} of {len(paths):,} image files", logger="current"
-            )

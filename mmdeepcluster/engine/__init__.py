@@ -3,7 +3,8 @@
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.build import build_runner, default_work_dir
 from mmdeepcluster.engine.checkpoint_io import find_last_checkpoint, read_checkpoint
-from mmdeepcluster.engine.errors import ConfigError, TrainingError
+from mmdeepcluster.engine.errors import ConfigError, TrainingError, TrainingInterruptedError
+from mmdeepcluster.engine.launch import LAUNCHERS, from_main, join_processes, leave_processes
 from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
 from mmdeepcluster.engine.report import FinalResult, finalize
 from mmdeepcluster.engine.resolve_config import ResolvedConfig, load_config, resolve_config
@@ -12,19 +13,24 @@ from mmdeepcluster.engine.summary import describe, warn_if_short
 from mmdeepcluster.engine.threads import share_cores
 
 __all__ = [
+    "LAUNCHERS",
     "BFloat16OptimWrapper",
     "ConfigError",
     "DeepClusterRunner",
     "FinalResult",
     "ResolvedConfig",
     "TrainingError",
+    "TrainingInterruptedError",
     "build_runner",
     "cpu_has_bfloat16",
     "default_work_dir",
     "describe",
     "finalize",
     "find_last_checkpoint",
+    "from_main",
     "get_algorithm",
+    "join_processes",
+    "leave_processes",
     "load_algorithm",
     "load_config",
     "read_checkpoint",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_rank, get_world_size, is_distributed
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
@@ -25,6 +25,7 @@ from mmdeepcluster.engine.config_schema import did_you_mean
 from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.resolve_config import ResolvedConfig, build_dataset
 from mmdeepcluster.engine.runner import DeepClusterRunner
+from mmdeepcluster.engine.train_loop import ResumableTrainLoop
 from mmdeepcluster.registry import SCOPE
 
 DEFAULT_SEED = 0
@@ -33,10 +34,16 @@ DEFAULT_SEED = 0
 def eval_loader(
     resolved: ResolvedConfig, dataset: BaseImageDataset, indices: list[int] | None = None
 ) -> DataLoader[Any]:
-    """Loader of a data set through the evaluation pipeline, in order."""
+    """Loader of a data set through the evaluation pipeline, in order; this process's batches."""
     cfg = resolved.cfg
     view = ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")
-    return build_eval_loader(view, indices=indices, **cfg.eval_dataloader)
+    return build_eval_loader(
+        view,
+        indices=indices,
+        rank=get_rank(),
+        world_size=get_world_size(),
+        **cfg.eval_dataloader,
+    )
 
 
 def heldout_dataset(resolved: ResolvedConfig) -> BaseImageDataset | None:
@@ -83,7 +90,8 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
             custom_hooks=cfg.get("custom_hooks"),
             load_from=cfg.get("load_from"),
             resume=cfg.get("resume", False),
-            launcher=cfg.get("launcher", "none"),
+            # The processes have joined already; this says that there are several.
+            launcher="pytorch" if is_distributed() else "none",
             env_cfg=cfg.get("env_cfg", {}),
             log_processor=cfg.get("log_processor"),
             log_level=cfg.get("log_level", "INFO"),
@@ -93,7 +101,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
             experiment_name=cfg.get("experiment_name") or _experiment_name(cfg),
             cfg=cfg,
         )
-    except (ValueError, TypeError, KeyError, ImportError) as error:
+    except (ValueError, TypeError, KeyError, ImportError, FileNotFoundError) as error:
         raise ConfigError(str(error).strip("'\"")) from error
     _check_custom_keys(cfg, runner)
     _check_forward(runner, [view, ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")])
@@ -102,7 +110,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
 
 def _check_custom_keys(cfg: Any, runner: DeepClusterRunner) -> None:
     """Refuses optimizer settings for parameters that there are not; MMEngine ignores them."""
-    names = [name for name, _ in runner.model.named_parameters()]
+    names = [name for name, _ in get_algorithm(runner).named_parameters()]
     custom = (cfg.optim_wrapper.get("paramwise_cfg") or {}).get("custom_keys") or {}
     for key in custom:
         if not any(key in name for name in names):
@@ -144,7 +152,7 @@ def _experiment_name(cfg: Any) -> str:
 
 def _train_cfg(cfg: Any) -> dict[str, Any]:
     loop = {k: v for k, v in cfg.train_cfg.items() if k != "by_epoch"}
-    return {"type": "EpochBasedTrainLoop", **loop}
+    return {"type": ResumableTrainLoop, **loop}
 
 
 def _auto_scale_lr(cfg: Any) -> dict[str, Any] | None:

@@ -8,18 +8,25 @@ target and renamed, and hold nothing that would need code to be executed on load
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.logging import HistoryBuffer, MessageHub, print_log
 
 from mmdeepcluster.engine.errors import ConfigError
 
 LAST_CHECKPOINT = "last_checkpoint"
+# Where, in the state of hooks, a run keeps its name and the files that it saved.
+SAVED_FILES = "checkpoints"
+_PATTERNS = ("epoch_*.pth", "iter_*.pth")
+_TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = ".", ".tmp"
 # Entries of each logged scalar that a checkpoint carries and the message hub keeps.
 HISTORY_LENGTH = 4096
 
@@ -30,23 +37,59 @@ def write_atomically(path: Path, data: dict[str, Any] | str) -> None:
     Raises:
         OSError: If the file cannot be written; the old one is then intact.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f"{_TEMPORARY_PREFIX}{path.name}{_TEMPORARY_SUFFIX}")
     try:
-        with temporary.open("wb") as file:
-            if isinstance(data, str):
-                file.write(data.encode())
-            else:
-                torch.save(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        _write(temporary, data)
+        _rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: dict[str, Any] | str) -> None:
+    with path.open("wb") as file:
+        if isinstance(data, str):
+            file.write(data.encode())
+        else:
+            _serialize(data, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _serialize(data: dict[str, Any], file: IO[bytes]) -> None:
+    """``torch.save``; where the disk is full it hides the reason behind an error of its own."""
+    try:
+        torch.save(data, file)
+    except RuntimeError as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, OSError):
+            raise cause from None
+        raise OSError(f"torch.save: {str(error).splitlines()[0]}") from error
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    temporary.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def move_pointer(folder: Path, name: str) -> None:
+    """Lets ``last_checkpoint`` name another file of the folder."""
+    write_atomically(folder / LAST_CHECKPOINT, str(folder / name))
+
+
+def prune(folder: Path, names: Iterable[str]) -> None:
+    """Removes checkpoints that are no longer wanted."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a process that was killed while saving has left."""
+    for path in folder.glob(f"{_TEMPORARY_PREFIX}*{_TEMPORARY_SUFFIX}"):
+        path.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -58,8 +101,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"checkpoint {path} does not exist")
+    # Mapped: of a large bank a process reads only the rows that it owns. Files in the format of
+    # torch before 1.6, as weights may be, cannot be mapped.
+    mapped = zipfile.is_zipfile(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
@@ -71,7 +117,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def find_last_checkpoint(work_dir: str | Path) -> Path | None:
+def pointed_checkpoint(work_dir: str | Path) -> Path | None:
     """The checkpoint that the pointer in ``work_dir`` names, or None."""
     pointer = Path(work_dir) / LAST_CHECKPOINT
     if not pointer.is_file():
@@ -80,6 +126,53 @@ def find_last_checkpoint(work_dir: str | Path) -> Path | None:
     # The folder may have been moved since: the file beside the pointer is meant.
     beside = pointer.with_name(named.name)
     return beside if beside.is_file() else named
+
+
+def find_last_checkpoint(work_dir: str | Path) -> Path | None:
+    """The newest complete checkpoint of the last run in ``work_dir``, or None if there is none.
+
+    That is the one that the pointer names, unless a process was killed between writing a newer
+    one and moving the pointer. Where the one named is damaged or gone, it is the newest file that
+    can be read, which is said.
+
+    Raises:
+        ConfigError: If there are checkpoints but none can be read.
+    """
+    folder = Path(work_dir)
+    pointed = pointed_checkpoint(folder)
+    files = [path for pattern in _PATTERNS for path in folder.glob(pattern)]
+    if pointed is None and not files:
+        return None
+    headers: dict[Path, tuple[str, int]] = {}
+    problems: dict[Path, str] = {}
+    for path in {*files, *([pointed] if pointed else [])}:
+        try:
+            headers[path] = _header(path)
+        except ConfigError as error:
+            problems[path] = str(error)
+    if pointed in headers:
+        run = headers[pointed][0]
+        same = [path for path in headers if headers[path][0] == run]
+        return max(same, key=lambda path: headers[path][1])
+    if not headers:
+        raise ConfigError(f"no checkpoint in {folder} can be read: {'; '.join(problems.values())}")
+    found = max(headers, key=lambda path: (path.stat().st_mtime_ns, headers[path][1]))
+    if pointed is not None:
+        print_log(
+            f"{problems[pointed]}; going back to {found}, the newest that can be read",
+            "current",
+            logging.WARNING,
+        )
+    return found
+
+
+def _header(path: Path) -> tuple[str, int]:
+    """The run that saved a checkpoint, and the iterations that it has behind it."""
+    checkpoint = read_checkpoint(path)
+    try:
+        return str(checkpoint["hook_state"][SAVED_FILES]["run"]), int(checkpoint["meta"]["iter"])
+    except (KeyError, TypeError):
+        raise ConfigError(f"{path} is not a checkpoint of mmdeepcluster") from None
 
 
 def hub_state(hub: MessageHub) -> dict[str, Any]:

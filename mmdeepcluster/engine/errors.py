@@ -9,3 +9,15 @@ class ConfigError(ValueError):
 
 class TrainingError(RuntimeError):
     """A training that cannot go on."""
+
+
+class TrainingInterruptedError(RuntimeError):
+    """A training that was asked to stop, and saved itself.
+
+    Attributes:
+        exit_code: What a shell reports of a process that the signal ended, 128 + its number.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from mmengine.dist import is_main_process
 from torch import Tensor
 
 from mmdeepcluster.clustering import Assignment, KMeans, l2_normalize
 from mmdeepcluster.datasets import BaseImageDataset
 from mmdeepcluster.engine.build import eval_loader, heldout_dataset
 from mmdeepcluster.engine.evaluation_options import EvaluationOptions
+from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.engine.seeding import derive_seed
 from mmdeepcluster.evaluation import (
@@ -39,12 +41,13 @@ def _subset(num_samples: int, max_samples: int, seed: int) -> list[int] | None:
 def knn_score(
     resolved: ResolvedConfig, algorithm: BaseAlgorithm, features: Tensor | None = None
 ) -> dict[str, Any] | None:
-    """k-NN accuracy of the backbone's features, or None where no labels are known.
+    """k-NN accuracy of the backbone's features, or None where no labels are known; collective.
 
     Args:
         resolved: Config and data set.
         algorithm: The network.
-        features: Backbone features (N, D) of the training images, if there already.
+        features: Backbone features (N, D) of the training images, if there already; needed on the
+            main process alone, empty on others.
 
     Returns:
         ``accuracy`` in 0..1 with the protocol it was measured by.
@@ -57,7 +60,7 @@ def knn_score(
     subset = _subset(len(labels), options.max_samples, seed)
     if subset is not None or features is None:
         loader = eval_loader(resolved, resolved.dataset, subset)
-        features = extract(algorithm, loader, ("backbone",))["backbone"]
+        features = extract(algorithm, loader, ("backbone",), keep=_main_keeps())["backbone"]
         labels = labels if subset is None else labels[subset]
     k = min(options.knn_k, len(labels) - 1)
     heldout = heldout_dataset(resolved)
@@ -65,18 +68,22 @@ def knn_score(
     if heldout is not None and heldout.eval_labels is not None:
         loader = eval_loader(resolved, heldout)
         queries = {
-            "test_features": extract(algorithm, loader, ("backbone",))["backbone"],
+            "test_features": extract(algorithm, loader, ("backbone",), keep=_main_keeps())[
+                "backbone"
+            ],
             "test_labels": torch.from_numpy(heldout.eval_labels),
         }
-    accuracy = knn_accuracy(
-        features,
-        torch.from_numpy(np.asarray(labels)),
-        k=k,
-        temperature=options.knn_temperature,
-        **queries,
-    )
+    accuracy = None
+    if is_main_process():
+        accuracy = knn_accuracy(
+            features,
+            torch.from_numpy(np.asarray(labels)),
+            k=k,
+            temperature=options.knn_temperature,
+            **queries,
+        )
     return {
-        "accuracy": accuracy,
+        "accuracy": from_main(accuracy),
         "k": k,
         "temperature": options.knn_temperature,
         "layer": "backbone",
@@ -102,17 +109,24 @@ class FinalResult(NamedTuple):
     Attributes:
         report: Figures for the terminal and for ``report.json``.
         assignment: The assigner's answer for each image, in dataset order.
+        labels: The labels at the end of training, int64 (N,).
     """
 
     report: dict[str, Any]
     assignment: Assignment
+    labels: Tensor
 
 
-def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult:
-    """Fits the assigner on an evaluation pass and measures features and clusters.
+def _main_keeps() -> Tensor | None:
+    """Rows that a process asks of an extraction that the main one alone will look at."""
+    return None if is_main_process() else torch.zeros(0, dtype=torch.int64)
+
+
+def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult | None:
+    """Fits the assigner on an evaluation pass and measures features and clusters; collective.
 
     Returns:
-        Figures and assignments.
+        Figures and assignments on the main process, None on others.
 
     Raises:
         ValueError: If a feature is not finite.
@@ -121,28 +135,31 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult:
     options = EvaluationOptions.from_config(resolved.cfg)
     both = dataset.eval_labels is not None and len(dataset) <= options.max_samples
     layers = ("neck", "backbone") if both else ("neck",)
-    features = extract(algorithm, eval_loader(resolved, dataset), layers)
-    assigner = algorithm.finalize(features["neck"])
+    loader = eval_loader(resolved, dataset)
+    features = extract(algorithm, loader, layers, keep=_main_keeps())
+    knn = knn_score(resolved, algorithm, features.get("backbone"))
+    labels = algorithm.labels()
+    if not is_main_process():
+        return None
+    assigner = algorithm.finalize(features["neck"], labels)
     assignment = assigner.assign(features["neck"])
     clusters = assignment.cluster
     counts = torch.bincount(clusters, minlength=assigner.num_clusters)
     seed = resolved.cfg.get("randomness", {}).get("seed", 0)
     report = {
-        "knn": knn_score(resolved, algorithm, features.get("backbone")),
+        "knn": knn,
         "memory": {
-            **scores_to_labels(algorithm.labels, dataset.eval_labels),
+            **scores_to_labels(labels, dataset.eval_labels),
             **cluster_health(algorithm.cluster_counts.cpu().numpy()).as_dict(),
         },
         "assigner": {
             **scores_to_labels(clusters, dataset.eval_labels),
             **cluster_health(counts.numpy()).as_dict(),
-            "agreement_with_memory": normalized_mutual_info(
-                clusters.numpy(), algorithm.labels.cpu().numpy()
-            ),
+            "agreement_with_memory": normalized_mutual_info(clusters.numpy(), labels.numpy()),
         },
-        "features": _feature_quality(features["neck"], algorithm.num_clusters, options, seed),
+        "features": _feature_quality(features["neck"], algorithm, options, seed),
     }
-    return FinalResult(report, assignment)
+    return FinalResult(report, assignment, labels)
 
 
 def write_samples(
@@ -169,16 +186,17 @@ def write_samples(
 
 
 def _feature_quality(
-    features: Tensor, num_clusters: int, options: EvaluationOptions, seed: int
+    features: Tensor, algorithm: BaseAlgorithm, options: EvaluationOptions, seed: int
 ) -> dict[str, float]:
     """Quality that needs no labels (R69)."""
     subset = _subset(len(features), options.max_samples, seed)
     rows = l2_normalize(features if subset is None else features[subset])
     quality = {"rank_me": rank_me(rows), "spread": feature_spread(rows)}
-    if len(rows) >= num_clusters:
-        kmeans = KMeans(num_clusters)
+    if len(rows) >= algorithm.num_clusters:
+        kmeans = KMeans(algorithm.num_clusters)
+        rows = rows.to(algorithm.cluster_counts.device)
         runs = [
-            kmeans.fit(rows, derive_seed(seed, "stability", run)).assignments.numpy()
+            kmeans.fit(rows, derive_seed(seed, "stability", run)).assignments.cpu().numpy()
             for run in range(2)
         ]
         quality["nmi_between_seeds"] = normalized_mutual_info(*runs)

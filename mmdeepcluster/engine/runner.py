@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import mmengine
+import torch
+from mmengine.device import get_device
+from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.model import MMDistributedDataParallel, convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmdeepcluster.clustering import Partition
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.checkpoint_io import (
     find_last_checkpoint,
     hub_state,
     load_hub_state,
+    pointed_checkpoint,
     read_checkpoint,
     write_atomically,
 )
-from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.engine.errors import ConfigError, TrainingError
+from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
+from mmdeepcluster.engine.seeding import random_state
 from mmdeepcluster.models import BaseAlgorithm
 from mmdeepcluster.registry import ALGORITHMS, RUNNERS
 from mmdeepcluster.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 IDENTITY = "mmdeepcluster"
 
 
@@ -53,6 +62,48 @@ class DeepClusterRunner(Runner):
         # What hooks keep in the checkpoint: plain numbers, strings, lists and dicts by hook.
         self.hook_state: dict[str, Any] = {}
         super().__init__(**kwargs)
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Deals the memory to the processes and lets them share gradients.
+
+        MMEngine 0.10.7 names a GPU also where there is none, and its wrapper would overwrite the
+        rows of every process by those of the first.
+
+        Raises:
+            ValueError: If a wrapper is asked for; there is one that fits.
+        """
+        if model_wrapper_cfg is not None:
+            raise ValueError("model_wrapper_cfg: leave it out, the wrapper is chosen")
+        algorithm = model
+        if not isinstance(algorithm, BaseAlgorithm):
+            raise TypeError(f"model.type must be an algorithm, got {type(model).__name__}")
+        if not self.distributed or self.world_size == 1:
+            return algorithm.to(get_device())
+        algorithm.shard(
+            Partition(algorithm.num_samples, self.seed or 0, self.rank, self.world_size)
+        )
+        model = algorithm.to(get_device())
+        on_gpu = next(model.parameters()).is_cuda
+        kind = self.cfg.get("sync_bn")
+        if kind is not None and on_gpu:
+            model = convert_sync_batchnorm(model, kind)
+        elif kind is not None:
+            self.logger.info(
+                "sync_bn: batch norm over processes works on GPUs alone; on CPUs each process "
+                "normalises its own batch"
+            )
+        saved = model.state_dict().keys()
+        own = [name for name, _ in model.named_buffers() if name not in saved]
+        MMDistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, own)
+        with warnings.catch_warnings():
+            # Newer versions of torch have two options for it, older ones this one alone.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            return MMDistributedDataParallel(
+                module=model,
+                device_ids=[torch.cuda.current_device()] if on_gpu else None,
+                broadcast_buffers=False,
+                find_unused_parameters=self.cfg.get("find_unused_parameters", False),
+            )
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with before its cluster state is loaded."""
@@ -88,10 +139,11 @@ class DeepClusterRunner(Runner):
         by_epoch: bool = True,
         backend_args: dict[str, Any] | None = None,
     ) -> None:
-        """Saves everything that a resumed run needs; same arguments as MMEngine's.
+        """Saves everything that a resumed run needs; same arguments as MMEngine's. Collective.
 
         Raises:
             ValueError: If a remote back end is asked for; checkpoints are local files.
+            TrainingError: If the main process cannot write the file, on every process.
         """
         if file_client_args is not None or backend_args is not None:
             raise ValueError("checkpoints are local files: file_client_args, backend_args no use")
@@ -106,15 +158,18 @@ class DeepClusterRunner(Runner):
             "mmengine_version": mmengine.__version__,
             "mmdeepcluster_version": __version__,
         }
+        meta |= self._geometry()
         algorithm = get_algorithm(self)
         checkpoint: dict[str, Any] = {
             "meta": meta,
             IDENTITY: self.identity(),
             "state_dict": {k: v.detach().cpu() for k, v in algorithm.state_dict().items()},
             "cluster_state": algorithm.cluster_state(),
-            "message_hub": hub_state(self.message_hub),
             "hook_state": self.hook_state,
         }
+        if meta.get("batch_in_epoch"):
+            # At the start of an epoch every process is seeded anew.
+            checkpoint["random_states"] = all_gather_object(random_state())
         if save_optimizer:
             checkpoint["optimizer"] = _to_cpu(self.optim_wrapper.state_dict())
         if save_param_scheduler and self.param_schedulers is not None:
@@ -122,7 +177,28 @@ class DeepClusterRunner(Runner):
                 _plain(scheduler.state_dict()) for scheduler in self.param_schedulers
             ]
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
-        write_atomically(Path(out_dir) / filename, checkpoint)
+        checkpoint["message_hub"] = hub_state(self.message_hub)
+        problem = None
+        if is_main_process():
+            try:
+                write_atomically(Path(out_dir) / filename, checkpoint)
+            except OSError as error:
+                problem = str(error)
+        problem = from_main(problem)
+        if problem is not None:
+            last = pointed_checkpoint(out_dir)
+            raise TrainingError(
+                f"cannot save {Path(out_dir) / filename}: {problem}; "
+                + (f"{last} is intact, --resume continues from it" if last else "nothing was saved")
+            )
+
+    def _geometry(self) -> dict[str, int]:
+        """What a position inside an epoch depends on."""
+        return {
+            "world_size": self.world_size,
+            "batch_size": self.train_dataloader.batch_sampler.batch_size,
+            "epoch_length": len(self.train_dataloader),
+        }
 
     def load_or_resume(self) -> None:
         """Continues an interrupted run (``resume``) or starts from weights (``load_from``)."""
@@ -146,26 +222,78 @@ class DeepClusterRunner(Runner):
     ) -> None:
         """Continues exactly where a checkpoint of the same method, K and data set was saved.
 
+        With another number of processes, or another batch size, the epochs that are done are
+        kept, an epoch that was interrupted is begun again, and the schedules are run up to there.
+
         Raises:
             ConfigError: If the file is damaged or belongs to something else.
         """
         checkpoint = read_checkpoint(filename)
         restore_algorithm(checkpoint, get_algorithm(self), self.dataset_fingerprint, filename)
-        self.train_loop._epoch = checkpoint["meta"]["epoch"]
-        self.train_loop._iter = checkpoint["meta"]["iter"]
         load_hub_state(self.message_hub, checkpoint["message_hub"])
         self.hook_state = checkpoint["hook_state"]
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         if resume_optimizer:
             self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
-            self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
         if resume_param_scheduler and self.param_schedulers is not None:
             self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
-            for scheduler, state in zip(
-                self.param_schedulers, checkpoint["param_schedulers"], strict=True
-            ):
-                scheduler.load_state_dict(state)
+        meta = checkpoint["meta"]
+        changed = {
+            name: (meta[name], value)
+            for name, value in self._geometry().items()
+            if meta[name] != value
+        }
+        if changed:
+            self._resume_elsewhere(checkpoint, changed)
+        else:
+            self._resume_exactly(checkpoint, resume_optimizer, resume_param_scheduler)
         self.logger.info(f"resumed {filename} at epoch {self.epoch}, iteration {self.iter}")
+
+    def _resume_exactly(self, checkpoint: dict[str, Any], optimizer: bool, schedules: bool) -> None:
+        meta, states = checkpoint["meta"], checkpoint.get("random_states")
+        self.train_loop.start_at(
+            meta["epoch"],
+            meta["iter"],
+            meta.get("batch_in_epoch", 0),
+            None if states is None else states[self.rank],
+        )
+        if optimizer:
+            self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+        if schedules and self.param_schedulers is not None:
+            saved = checkpoint["param_schedulers"]
+            for scheduler, state in zip(self.param_schedulers, saved, strict=True):
+                scheduler.load_state_dict(state)
+
+    def _resume_elsewhere(
+        self, checkpoint: dict[str, Any], changed: dict[str, tuple[int, int]]
+    ) -> None:
+        """Goes on at the start of an epoch, with learning rates for the batches of now."""
+        meta = checkpoint["meta"]
+        epoch, length = meta["epoch"], len(self.train_dataloader)
+        self.train_loop.start_at(epoch, epoch * length)
+        differences = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
+        repeated = meta.get("batch_in_epoch", 0)
+        self.logger.warning(
+            f"resumed with {differences}: continues at the start of epoch {epoch + 1}"
+            + (f", whose first {repeated} iterations are done again" if repeated else "")
+        )
+        # Momenta are kept; rates are those that this run was configured with, scaled where asked.
+        state = self.optim_wrapper.state_dict()
+        state["state"] = checkpoint["optimizer"]["state"]
+        if "loss_scaler" in checkpoint["optimizer"] and "loss_scaler" in state:
+            state["loss_scaler"] = checkpoint["optimizer"]["loss_scaler"]
+        self.optim_wrapper.load_state_dict(state)
+        schedulers: Any = self.param_schedulers
+        schedulers = [] if schedulers is None else schedulers
+        if not isinstance(schedulers, list):
+            raise ConfigError("param_scheduler must be one list to resume with other processes")
+        with warnings.catch_warnings():
+            # There was no step of the optimizer yet, which torch would take for a mistake.
+            warnings.filterwarnings("ignore", message="Detected call of")
+            for _ in range(epoch):
+                for scheduler in schedulers:
+                    for _ in range(1 if scheduler.by_epoch else length):
+                        scheduler.step()
 
     def load_checkpoint(
         self,
@@ -260,6 +388,8 @@ def load_algorithm(resolved: ResolvedConfig, path: str | Path) -> BaseAlgorithm:
     if cfg.get("data_preprocessor") is not None:
         model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
     algorithm: BaseAlgorithm = ALGORITHMS.build(model)
+    seed = cfg.get("randomness", {}).get("seed") or 0
+    algorithm.shard(Partition(algorithm.num_samples, seed, get_rank(), get_world_size()))
     fingerprint = resolved.dataset.fingerprint()
     restore_algorithm(read_checkpoint(path), algorithm, fingerprint, str(path))
     return algorithm

@@ -21,14 +21,16 @@ def describe(resolved: ResolvedConfig, runner: Any) -> str:
     known = "no known labels" if labels is None else f"{len(set(labels.tolist()))} known classes"
     parameters = sum(p.numel() for p in runner.model.parameters())
     size = (model.get("memory") or {}).get("min_cluster_size")
+    each = " on each process" if runner.world_size > 1 else ""
+    processes = f"{runner.world_size} processes, each " if runner.world_size > 1 else ""
     lines = [
         f"data      {dataset!r}: {len(dataset)} images, {known} (for evaluation alone)",
         f"clusters  {model.num_clusters} of about {len(dataset) / model.num_clusters:.0f} images"
         + (f", none below {size}" if size else ""),
         f"model     {model.type}, {model.backbone.type}, {parameters / 1e6:.2f} M parameters",
         f"training  {runner.max_epochs} epochs of {len(runner.train_dataloader)} iterations, "
-        f"batches of up to {cfg.train_dataloader.batch_size}, seed {runner.seed}",
-        f"device    {get_device()}, {torch.get_num_threads()} threads, "
+        f"batches of up to {cfg.train_dataloader.batch_size}{each}, seed {runner.seed}",
+        f"device    {processes}{get_device()}, {torch.get_num_threads()} threads, "
         f"{cfg.train_dataloader.get('num_workers', 0)} data workers",
         f"results   {runner.work_dir}",
     ]

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from mmdeepcluster.datasets.pil_loading import default_num_threads
+from mmdeepcluster.datasets.file_check import default_num_threads
 
 _CORES_FOR_DATA = 2
 

@@ -3,11 +3,14 @@
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from torchvision.transforms import v2
 
 from mmdeepcluster.datasets.transforms import build_pipeline
-from mmdeepcluster.engine import load_config
+from mmdeepcluster.engine import load_config, resolve_config
 from mmdeepcluster.engine.config_schema import check_config
 from mmdeepcluster.registry import ALGORITHMS
 
@@ -20,10 +23,26 @@ def path(request):
     return request.param
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A flat folder of 200 tiny JPEG files."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        pixels = rng.integers(0, 256, (8, 8 + number % 3, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"img_{number:03d}.jpg")
+    return folder
+
+
 def test_there_are_configs():
-    assert {"odc_lenet5_digits", "odc_lenet5_fmnist", "odc_r18_cifar10"} <= {
-        path.stem for path in SHIPPED
-    }
+    assert {
+        "odc_alexnet",
+        "odc_lenet5_digits",
+        "odc_lenet5_fmnist",
+        "odc_r18_cifar10",
+        "odc_r50",
+        "odc_r50_released",
+    } <= {path.stem for path in SHIPPED}
 
 
 def test_keys_are_read(path):
@@ -42,12 +61,22 @@ def test_data_root_is_none_and_scope_is_ours(path):
     assert cfg.data_root is None and cfg.default_scope == "mmdeepcluster"
 
 
+def test_a_small_folder_replaces_the_images(path, photos):
+    # R74: sizes that 200 images are too few for become automatic
+    resolved = resolve_config(path, {"data_root": str(photos)})
+    assert len(resolved.dataset) == resolved.cfg.model.num_samples == 200
+    assert resolved.cfg.model.num_clusters == 16
+    assert resolved.cfg.model.memory.min_cluster_size == 2
+    assert resolved.dataset.eval_labels is None
+
+
 def test_model_is_built(path):
     cfg = load_config(path)
-    model = cfg.model.to_dict() | {"num_samples": 60_000}
+    model = cfg.model.to_dict() | {"num_samples": 40 * cfg.model.num_clusters}
     model["data_preprocessor"] = cfg.data_preprocessor.to_dict()
     model["memory"].pop("min_cluster_size", None)
-    algorithm = ALGORITHMS.build(model)
+    with torch.device("meta"):  # no memory, no arithmetic
+        algorithm = ALGORITHMS.build(model)
     assert algorithm.num_clusters == cfg.model.num_clusters
 
 

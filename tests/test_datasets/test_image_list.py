@@ -1,11 +1,15 @@
 """List files: any collection of images, with unreadable ones skipped and counted (R60)."""
 
+import hashlib
+import re
 import shutil
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
-from mmdeepcluster.datasets import ImageList
+from mmdeepcluster.datasets import ImageFolder, ImageList, ImageView, image_files
 from mmdeepcluster.registry import DATASETS
 
 
@@ -89,6 +93,56 @@ def test_damaged_images_under_both_policies(tmp_path, save_image, cut):
     dataset = ImageList(path, labels=True, unreadable="skip")
     assert names(dataset) == ["a.jpg"] and dataset.unreadable == ("b.jpg",)
     np.testing.assert_array_equal(dataset.eval_labels, [4])
+
+
+def test_trust_opens_no_file_before_it_is_used(tmp_path, save_image, cut, monkeypatch):
+    """R60: 96 million images cannot be decoded before each run."""
+    save_image("a.jpg")
+    cut(save_image("b.jpg", size=(64, 64)))
+    path = write(tmp_path, "a.jpg\nb.jpg\nb.jpg\ngone.jpg\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(image_files, "find_defect", None)
+        patch.setattr("os.path.exists", None)
+        dataset = ImageList(path, unreadable="trust")
+    assert len(dataset) == 4 and dataset.unreadable == ()
+    dataset.load_image(0)
+    for index, reason in ((1, "truncated"), (3, "FileNotFoundError")):
+        file = re.escape(str(tmp_path / ("gone.jpg" if index == 3 else "b.jpg")))
+        with pytest.raises(OSError, match=rf"{file}.*{reason}.*dataset\.unreadable='trust'.*skip"):
+            dataset.load_image(index)
+    with pytest.raises(FileNotFoundError, match=r"gone\.jpg' does not exist.*'skip'"):
+        dataset.fingerprint()
+
+
+def test_the_policy_does_not_change_the_fingerprint(tmp_path, save_image):
+    for name in ("a.png", "b.png"):
+        save_image(name)
+    path = write(tmp_path, "a.png\nb.png\n")
+    expected = hashlib.sha256()
+    for name in ("a.png", "b.png"):
+        expected.update(f"{name}\0{(tmp_path / name).stat().st_size}\0".encode())
+    for policy in ("fail", "skip", "trust"):
+        assert ImageList(path, unreadable=policy).fingerprint() == expected.hexdigest()
+        assert ImageFolder(tmp_path, unreadable=policy).fingerprint() == expected.hexdigest()
+    write(tmp_path, "a.png\ngone.png\nb.png\n")
+    assert ImageList(path, unreadable="skip").fingerprint() == expected.hexdigest()
+
+
+def test_an_unknown_policy_is_refused_before_the_list_is_read(tmp_path):
+    path = write(tmp_path, "a.png\n")
+    with pytest.raises(ValueError, match=r"must be 'fail', 'skip' or 'trust', got 'ignore'"):
+        ImageList(path, unreadable="ignore")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_spawned_workers_read_the_list(tmp_path, save_image):
+    for name in ("a.png", "b.png"):
+        save_image(name)
+    view = ImageView(ImageList(write(tmp_path, "a.png\nb.png\n")), [dict(type="PILToTensor")])
+    options = dict(batch_size=1, multiprocessing_context="spawn", num_workers=1)
+    parallel = [batch["inputs"][0] for batch in DataLoader(view, **options)]
+    assert all(torch.equal(image, view[i]["inputs"]) for i, image in enumerate(parallel))
+    assert len(parallel) == 2
 
 
 def test_wrong_root_leaves_nothing(tmp_path):

@@ -11,6 +11,7 @@ from mmdeepcluster.engine.checkpoint_io import (
     find_last_checkpoint,
     hub_state,
     load_hub_state,
+    move_pointer,
     write_atomically,
 )
 
@@ -54,11 +55,54 @@ def test_what_cannot_be_read(tmp_path):
         read_checkpoint(tmp_path / "tensor.pth")
 
 
+def checkpoint(run, iteration):
+    return {"meta": {"iter": iteration}, "hook_state": {"checkpoints": {"run": run}}}
+
+
+class TestNewestCheckpoint:
+    """R13: killed at any instant, --resume continues from the newest complete file of the run."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        # An earlier run "a" got further than the run "b" that the pointer belongs to.
+        for name, run, iteration in (
+            ("epoch_9.pth", "a", 90),
+            ("epoch_1.pth", "b", 10),
+            ("epoch_2.pth", "b", 20),
+        ):
+            write_atomically(tmp_path / name, checkpoint(run, iteration))
+        move_pointer(tmp_path, "epoch_2.pth")
+        return tmp_path
+
+    def test_is_the_one_pointed_to(self, folder):
+        assert find_last_checkpoint(folder) == folder / "epoch_2.pth"
+
+    def test_is_the_one_that_the_pointer_was_about_to_name(self, folder):
+        write_atomically(folder / "iter_25.pth", checkpoint("b", 25))
+        assert find_last_checkpoint(folder) == folder / "iter_25.pth"
+
+    @pytest.mark.parametrize("damage", ["truncated", "missing"])
+    def test_is_the_newest_that_can_be_read(self, folder, damage):
+        newest = folder / "epoch_2.pth"
+        os.utime(folder / "epoch_9.pth", (1, 1))
+        if damage == "missing":
+            newest.unlink()
+        else:
+            newest.write_bytes(newest.read_bytes()[:-100])
+        assert find_last_checkpoint(folder) == folder / "epoch_1.pth"
+
+    def test_nothing_that_can_be_read_is_an_error(self, folder):
+        for path in folder.glob("*.pth"):
+            path.write_bytes(b"no checkpoint")
+        with pytest.raises(ConfigError, match=r"no checkpoint in .* can be read: .*epoch_"):
+            find_last_checkpoint(folder)
+
+
 def test_pointer_survives_a_move_of_the_folder(tmp_path):
     old = tmp_path / "old"
     old.mkdir()
     assert find_last_checkpoint(old) is None
-    write_atomically(old / "epoch_3.pth", {"epoch": 3})
+    write_atomically(old / "epoch_3.pth", checkpoint("a", 3))
     write_atomically(old / "last_checkpoint", str(old / "epoch_3.pth"))
     assert find_last_checkpoint(old) == old / "epoch_3.pth"
     new = old.rename(tmp_path / "new")

@@ -38,7 +38,7 @@ class TestWhatARunLeaves:
         assert (work_dir / "last_checkpoint").read_text() == str(work_dir / "epoch_2.pth")
         labels = np.load(work_dir / "labels_epoch_2.npy")
         assert labels.shape == (1437,) and labels.dtype == np.int64
-        assert np.array_equal(labels, get_algorithm(runner).labels.numpy())
+        assert np.array_equal(labels, get_algorithm(runner).labels().numpy())
         assert list(work_dir.glob("*/*.log"))
         assert list(work_dir.glob("*.py"))  # the config as it was run
 
@@ -75,7 +75,7 @@ class TestWhatARunLeaves:
         assert [int(row["index"]) for row in rows] == list(range(1437))
         assert rows[5]["path"] == "train/5" and rows[5]["label"] == "5"
         bank = [int(row["bank_label"]) for row in rows]
-        assert bank == get_algorithm(runner).labels.tolist()
+        assert bank == get_algorithm(runner).labels().tolist()
         clusters = [int(row["cluster"]) for row in rows]
         report = json.loads((work_dir / "report.json").read_text())
         assert max(np.bincount(clusters)) == report["assigner"]["max_size"]
@@ -145,7 +145,7 @@ class TestRepeatability:
 
     def test_other_seed_other_training(self, finished, tmp_path):
         other = run(tmp_path, **{"randomness.seed": 1})
-        assert not torch.equal(get_algorithm(other).labels, get_algorithm(finished[0]).labels)
+        assert not torch.equal(get_algorithm(other).labels(), get_algorithm(finished[0]).labels())
 
     def test_number_of_data_workers_changes_nothing(self, finished, tmp_path):
         assert_same_training(finished[0], run(tmp_path, **{"train_dataloader.num_workers": 2}))

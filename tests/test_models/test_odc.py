@@ -41,13 +41,13 @@ class TestIteration:
         # R43
         odc.train()
         batch = torch.arange(32)
-        before = odc.labels[batch].clone()
+        before = odc.labels()[batch].clone()
         seen = []
         odc.loss_module.register_forward_hook(lambda module, args, out: seen.append(args[1]))
         odc.loss(images(32), batch)
         odc.update_memory()
         assert torch.equal(seen[0], before)
-        assert not torch.equal(odc.labels[batch], before)
+        assert not torch.equal(odc.labels()[batch], before)
 
     def test_first_loss_is_about_log_k(self, odc):
         odc.train()
@@ -83,7 +83,7 @@ class TestIteration:
 
 class TestReusedRows:
     def make_small(self, odc):
-        members = (odc.labels == 2).nonzero().flatten()
+        members = (odc.labels() == 2).nonzero().flatten()
         odc.memory._relabel(members[1:], torch.zeros_like(members[1:]))
 
     def test_row_is_copied_from_the_split_cluster(self, odc):
@@ -109,7 +109,7 @@ class TestReusedRows:
 
 class TestState:
     def test_round_trip(self, odc):
-        odc.finalize(torch.randn(120, 8))
+        odc.finalize(torch.randn(120, 8), odc.labels())
         other = build()
         other.load_cluster_state(odc.cluster_state())
         assert other.initialized and other.cycle == 1
@@ -118,7 +118,7 @@ class TestState:
 
     def test_keys_of_the_contract(self, odc):
         # DESIGN section 5
-        odc.finalize(torch.randn(120, 8))
+        odc.finalize(torch.randn(120, 8), odc.labels())
         state = odc.cluster_state()
         expected = {"labels", "prev_labels", "features", "centroids", "sums", "counts", "cycle"}
         assert expected | {"initialized"} <= state.keys()
@@ -133,7 +133,7 @@ class TestState:
             other.load_cluster_state(odc.cluster_state())
 
     def test_assigner_of_features_that_are_the_memory(self, odc):
-        assigner = odc.finalize(odc.memory.features)
+        assigner = odc.finalize(odc.memory.features, odc.labels())
         torch.testing.assert_close(assigner.centroids, odc.memory.centroids)
         assert assigner.metric == "l2"
 
@@ -165,6 +165,33 @@ class TestExtraction:
             torch.testing.assert_close(value, backward[name], rtol=1e-4, atol=1e-5)
         one = extract(odc, self.Loader([31]))["neck"]
         torch.testing.assert_close(one[0], forward["neck"][31], rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("in_channels", [3, 2])
+    def test_stages_of_resnet50_by_name(self, in_channels):
+        # R21: the layers that the benchmarks of ODC probe
+        names = [f"feat{number}" for number in range(1, 6)]
+        backbone = {"type": "ResNet", "depth": 50, "in_channels": in_channels}
+        odc = build(backbone=backbone).eval()
+        images = torch.randn(2, in_channels, 32, 32)
+        with torch.no_grad():
+            found = odc.extract(images, [*names, "backbone"])
+        assert [found[name].shape[1] for name in names] == [64, 256, 512, 1024, 2048]
+        maps = odc.backbone.forward_stages(images)["feat3"]
+        torch.testing.assert_close(found["feat3"], maps.mean(dim=(2, 3)))
+        assert torch.equal(found["feat5"], found["backbone"])
+
+    def test_layers_of_alexnet_by_name(self):
+        # R18: the neck of ODC follows the last ReLU, DeepCluster clusters what is before it
+        sizes = {"widths": (4, 8, 8, 8, 8), "fc_channels": (16, 12)}
+        odc = build(backbone={"type": "AlexNet", "out_indices": (-1,), **sizes}).eval()
+        with torch.no_grad():
+            found = odc.extract(torch.randn(2, 3, 224, 224), ("relu_5", "fc_7", "backbone"))
+        assert {name: value.shape[1] for name, value in found.items()} == {
+            "relu_5": 8,
+            "fc_7": 12,
+            "backbone": 12,
+        }
+        assert torch.equal(found["backbone"], F.relu(found["fc_7"]))
 
     def test_twice_the_same_and_nothing_disturbed(self, odc):
         odc.train()

@@ -1,25 +1,21 @@
 """Which samples a rank draws, in which order, and with which augmentation.
 
-Owner computes: a fixed random partition gives every rank its samples for the whole run, so the
-rank that draws a sample is the one that owns its row of the memory, and a memory update crosses
-no rank.
+A rank draws the samples that it owns: see :mod:`mmdeepcluster.clustering.partition`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch.utils.data import Sampler
 
+from mmdeepcluster.clustering import Partition
 from mmdeepcluster.registry import DATA_SAMPLERS
 
-# First element of the spawn keys: SeedSequence treats absent and zero words alike, so the
-# partition and the epochs need different tags to be independent.
-_PARTITION, _EPOCH = 1, 2
+# Differs from the word of the partition, so that the two are independent.
+_EPOCH_KEY = 2
 
 
 class Draw(NamedTuple):
@@ -58,22 +54,13 @@ class OwnerSampler(Sampler[Draw]):
     """
 
     def __init__(self, num_samples: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        if seed < 0:
-            raise ValueError(f"randomness.seed must be at least 0, got {seed}")
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} is outside [0, {world_size})")
-        if num_samples < world_size:
-            raise ValueError(
-                f"{num_samples} samples cannot be dealt to {world_size} processes: start at most "
-                f"{num_samples}, or check dataset.root (or data_root)"
-            )
+        self.partition = Partition(num_samples, seed, rank, world_size)
         self.num_samples = num_samples
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        order = self._generator(_PARTITION).permutation(num_samples)
-        self.owned = torch.from_numpy(np.sort(order[rank::world_size]).astype(np.int64))
+        self.owned = self.partition.owned
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch, counted from 0, whose draws the next iteration yields."""
@@ -81,10 +68,10 @@ class OwnerSampler(Sampler[Draw]):
 
     def __len__(self) -> int:
         """Draws an epoch, the same on every rank: ceil(N / W)."""
-        return math.ceil(self.num_samples / self.world_size)
+        return self.partition.max_owned
 
     def __iter__(self) -> Iterator[Draw]:
-        generator = self._generator(_EPOCH, self.epoch, self.rank)
+        generator = self._generator(_EPOCH_KEY, self.epoch, self.rank)
         indices = generator.permutation(self.owned.numpy())
         # A rank with one sample fewer repeats its first draw: the one that is furthest away from
         # the end of the epoch, so that a batch holds it once if there are two batches or more.

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mmdeepcluster.engine.checkpoint_io import (
-    LAST_CHECKPOINT,
-    find_last_checkpoint,
-    write_atomically,
+    SAVED_FILES,
+    move_pointer,
+    pointed_checkpoint,
+    prune,
+    remove_leftovers,
 )
+from mmdeepcluster.engine.errors import TrainingInterruptedError
+from mmdeepcluster.engine.launch import agree_on_largest
 from mmdeepcluster.registry import HOOKS
 
-_STATE = "checkpoints"
+# Asked to stop by the system or by a cluster that wants its machine back.
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @HOOKS.register_module(name="CheckpointHook")
@@ -23,6 +31,10 @@ class EpochCheckpointHook(Hook):
 
     Saves ``epoch_N.pth``, then moves the pointer ``last_checkpoint``, then removes old files, so
     that there is a complete checkpoint at any instant.
+
+    SIGTERM, SIGUSR1 and SIGUSR2 end the training after the iteration in which they come, with a
+    checkpoint from which it goes on at the next one (``iter_N.pth`` inside an epoch). With several
+    processes one that was asked is enough.
 
     Args:
         interval: Epochs between checkpoints; the last epoch is always saved. Defaults to 1.
@@ -43,33 +55,88 @@ class EpochCheckpointHook(Hook):
             )
         self.interval = interval
         self.max_keep_ckpts = max_keep_ckpts
+        self._asked = 0
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def before_run(self, runner: Any) -> None:
+        """Listens for signals."""
+        try:
+            for number in _SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
+        except ValueError:
+            runner.logger.info("not in the main thread: signals will not save a checkpoint")
+
+    def after_run(self, runner: Any) -> None:
+        """Gives the signals back."""
+        self._restore()
 
     def before_train(self, runner: Any) -> None:
         """Warns of an earlier run in the same folder, which this one will overwrite."""
-        saved = runner.hook_state.setdefault(_STATE, [])
-        if not saved and find_last_checkpoint(runner.work_dir) is not None:
+        fresh = {"run": f"{runner.experiment_name}_{time.time_ns()}", "files": []}
+        state = runner.hook_state.setdefault(SAVED_FILES, fresh)
+        if not is_main_process():
+            return
+        remove_leftovers(Path(runner.work_dir))
+        if not state["files"] and pointed_checkpoint(runner.work_dir) is not None:
             runner.logger.warning(
                 f"{runner.work_dir} holds checkpoints of an earlier run, which this one will "
                 "overwrite; --resume would have continued it, --work-dir names another folder"
             )
 
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
+    ) -> None:
+        """Saves and stops when asked, but for the end of an epoch, where its hooks come first."""
+        number = agree_on_largest(self._asked)
+        self._asked = number
+        if number and batch_idx + 1 < len(runner.train_dataloader):
+            done = runner.iter + 1
+            position = {"epoch": runner.epoch, "iter": done, "batch_in_epoch": batch_idx + 1}
+            self._save(runner, f"iter_{done}.pth", position)
+            self._stop(number, runner)
+
     def after_train_epoch(self, runner: Any) -> None:
-        """Saves at the interval."""
-        if self.every_n_epochs(runner, self.interval):
-            self._save(runner, runner.epoch + 1)
+        """Saves at the interval, or when asked to stop."""
+        if self.every_n_epochs(runner, self.interval) or self._asked:
+            self._save_epoch(runner, runner.epoch + 1)
+        if self._asked and not self.is_last_train_epoch(runner):
+            self._stop(self._asked, runner)
 
     def after_train(self, runner: Any) -> None:
         """Saves the end of the training, now with the assigner."""
-        self._save(runner, runner.epoch)
+        self._save_epoch(runner, runner.epoch)
 
-    def _save(self, runner: Any, epoch: int) -> None:
+    def _save_epoch(self, runner: Any, epoch: int) -> None:
+        self._save(runner, f"epoch_{epoch}.pth", {"epoch": epoch, "iter": runner.iter})
+
+    def _save(self, runner: Any, name: str, position: dict[str, int]) -> None:
         folder = Path(runner.work_dir)
-        name = f"epoch_{epoch}.pth"
         # Files of this run alone, oldest first: those of an earlier one are not counted.
-        saved = [old for old in runner.hook_state[_STATE] if old != name] + [name]
-        keep = len(saved) if self.max_keep_ckpts < 0 else self.max_keep_ckpts
-        runner.hook_state[_STATE] = saved[-keep:]
-        runner.save_checkpoint(str(folder), name, meta={"epoch": epoch, "iter": runner.iter})
-        write_atomically(folder / LAST_CHECKPOINT, str(folder / name))
-        for old in saved[:-keep]:
-            (folder / old).unlink(missing_ok=True)
+        state = runner.hook_state[SAVED_FILES]
+        state["files"] = [old for old in state["files"] if old != name] + [name]
+        runner.save_checkpoint(str(folder), name, meta=position)
+        keep = len(state["files"]) if self.max_keep_ckpts < 0 else self.max_keep_ckpts
+        if is_main_process():
+            move_pointer(folder, name)
+            prune(folder, state["files"][:-keep])
+        state["files"] = state["files"][-keep:]
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._asked = number
+
+    def _stop(self, number: int, runner: Any) -> None:
+        self._restore()
+        saved = Path(runner.work_dir) / runner.hook_state[SAVED_FILES]["files"][-1]
+        raise TrainingInterruptedError(
+            f"stopped by {signal.Signals(number).name}, saved {saved}; --resume continues",
+            exit_code=128 + number,
+        )
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()

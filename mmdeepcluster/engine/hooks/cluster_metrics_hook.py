@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import Tensor
 
@@ -61,7 +62,9 @@ class ClusterMetricsHook(Hook):
         """Describes the clusters that training starts from."""
         algorithm = get_algorithm(runner)
         if runner.epoch == 0 and algorithm.initialized:
-            self._log_epoch(runner, 0, self._agreement(algorithm.labels))
+            labels = algorithm.labels()
+            if is_main_process():
+                self._log_epoch(runner, 0, self._agreement(labels))
 
     def after_train_iter(
         self,
@@ -84,6 +87,8 @@ class ClusterMetricsHook(Hook):
         """Compares the labels with those of the epoch before and with known ones."""
         epoch = runner.epoch + 1
         before, now = get_algorithm(runner).snapshot_labels()
+        if not is_main_process():
+            return
         values = {"nmi_previous": normalized_mutual_info(_array(before), _array(now))}
         if self.every_n_epochs(runner, self.label_interval) or self.is_last_train_epoch(runner):
             values |= self._agreement(now)

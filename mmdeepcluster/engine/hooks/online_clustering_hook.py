@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import nn
 from torch.utils.data import DataLoader
@@ -76,7 +77,9 @@ class OnlineClusteringHook(Hook):
             seed_everything(derive_seed(runner.seed, "calibration"))
             calibrate_batch_norm(algorithm, runner.train_dataloader, self.calibration_passes)
         self.num_feature_passes += 1
-        return extract(algorithm, self.loader)["neck"]
+        # The main process clusters all of them.
+        keep = None if is_main_process() else algorithm.partition.owned
+        return extract(algorithm, self.loader, keep=keep)["neck"]
 
     def after_train_iter(
         self,

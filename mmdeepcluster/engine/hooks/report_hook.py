@@ -45,17 +45,19 @@ class ReportHook(Hook):
         """Measures the clusters that training starts from."""
         state = runner.hook_state[_STATE]
         if "initial" not in state:
-            labels = get_algorithm(runner).labels
+            labels = get_algorithm(runner).labels()
             state["initial"] = scores_to_labels(labels, self.resolved.dataset.eval_labels)
 
     def after_train(self, runner: Any) -> None:
         """Fits and saves the assigner, writes ``report.json``, prints a summary."""
         algorithm = get_algorithm(runner)
-        figures, assignment = finalize(self.resolved, algorithm)
-        report = {**runner.hook_state[_STATE], **figures}
+        result = finalize(self.resolved, algorithm)
+        if result is None:
+            return
+        report = {**runner.hook_state[_STATE], **result.report}
         folder = Path(runner.work_dir)
         dataset = self.resolved.dataset
-        write_samples(folder / "samples.csv", dataset, assignment, algorithm.labels)
+        write_samples(folder / "samples.csv", dataset, result.assignment, result.labels)
         write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
         if algorithm.assigner is not None:
             write_atomically(folder / "assigner.pth", algorithm.assigner.state_dict())

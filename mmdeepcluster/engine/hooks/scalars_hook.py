@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmengine.logging import HistoryBuffer, MessageHub
 
@@ -27,7 +28,8 @@ class DeferredScalarsHook(RuntimeInfoHook):
     and its history is copied at each append. Here scalars are kept on the device, read together
     at the log interval, and histories are capped.
 
-    Outputs named ``health/...`` keep their name, all others are logged as ``train/...``.
+    Outputs named ``health/...`` keep their name, all others are logged as ``train/...``. With
+    several processes the mean over them is logged, the same on each.
     """
 
     def __init__(self) -> None:
@@ -61,9 +63,16 @@ class DeferredScalarsHook(RuntimeInfoHook):
         if self.every_n_train_iters(runner, self._interval) or last_of_epoch:
             self._flush(runner)
 
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Hands over what a checkpoint inside a log interval would lose."""
+        if self._pending:
+            self._flush(runner)
+
     def _flush(self, runner: Any) -> None:
         for name, values in self._pending.items():
-            for value in torch.stack([value.float() for value in values]).tolist():
+            numbers = torch.stack([value.float() for value in values])
+            all_reduce(numbers, op="mean")
+            for value in numbers.tolist():
                 update_capped(runner.message_hub, name, value)
         self._pending.clear()
         for name, rates in runner.optim_wrapper.get_lr().items():

@@ -10,7 +10,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Assigner
+from mmdeepcluster.clustering import Assigner, Partition
 from mmdeepcluster.models.necks import global_average_pool
 from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
@@ -65,13 +65,21 @@ class BaseAlgorithm(BaseModel):
 
     @property
     @abstractmethod
+    def partition(self) -> Partition:
+        """Which samples this process owns."""
+
+    @abstractmethod
+    def shard(self, partition: Partition) -> None:
+        """Keeps state for the samples of this process alone, before there is any."""
+
+    @abstractmethod
     def labels(self) -> Tensor:
-        """Current pseudo-label of each sample, int64 (N,)."""
+        """Current pseudo-label of each sample, int64 (N,) on the CPU; collective."""
 
     @property
     @abstractmethod
     def cluster_counts(self) -> Tensor:
-        """Current size of each cluster, int64 (K,)."""
+        """Current size of each cluster over all processes, int64 (K,)."""
 
     @abstractmethod
     def loss(self, inputs: Tensor, sample_idx: Tensor) -> dict[str, Tensor]:
@@ -79,27 +87,41 @@ class BaseAlgorithm(BaseModel):
 
     @abstractmethod
     def recluster(self, features: Tensor, seed: int) -> None:
-        """Takes labels from one global clustering of all features (N, D)."""
+        """Takes labels from one global clustering; collective.
+
+        Args:
+            features: On the main process the features (N, D) of all samples, on others the rows
+                of the samples that they own.
+            seed: Seed of the clustering.
+        """
 
     @abstractmethod
     def feature_sample(self, max_rows: int, seed: int) -> Tensor:
-        """Seeded sample (M, D) of the features that are clustered, for diagnostics."""
+        """Seeded sample (M, D) of the features that are clustered, for diagnostics; collective."""
 
     @abstractmethod
     def snapshot_labels(self) -> tuple[Tensor, Tensor]:
-        """Labels (N,) at the last snapshot and now; keeps those of now for the next."""
+        """Labels (N,) at the last snapshot and now; keeps those of now for the next. Collective."""
 
     @abstractmethod
-    def finalize(self, features: Tensor) -> Assigner:
-        """Fits the assigner on evaluation-mode features (N, D) of all samples."""
+    def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
+        """Fits the assigner on evaluation-mode features (N, D) of all samples.
+
+        Args:
+            features: Features of all samples; on one process.
+            labels: What :meth:`labels` returned, int64 (N,).
+        """
 
     @abstractmethod
     def memory_state(self) -> dict[str, Tensor]:
-        """Tensors of the memories, in global sample order."""
+        """Tensors of the memories, in global sample order; collective.
+
+        Processes other than the main one get an empty dict.
+        """
 
     @abstractmethod
     def load_memory_state(self, state: dict[str, Tensor]) -> None:
-        """Takes over what :meth:`memory_state` returned."""
+        """Takes over what :meth:`memory_state` returned to the main process; collective."""
 
     def forward(
         self, inputs: Tensor, sample_idx: Tensor | None = None, mode: str = "tensor"
@@ -149,7 +171,10 @@ class BaseAlgorithm(BaseModel):
         return {name: found[name].float() for name in layers}
 
     def cluster_state(self) -> dict[str, Tensor]:
-        """Everything a resumed run needs besides weights: plain tensors, global sample order."""
+        """Everything a resumed run needs besides weights: plain tensors, global sample order.
+
+        Collective: every process must call it; the rows are there on the main process alone.
+        """
         state = self.memory_state() | {"cycle": torch.tensor(self.cycle)}
         if self.assigner is not None:
             state |= {f"{ASSIGNER_PREFIX}{k}": v for k, v in self.assigner.state_dict().items()}

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmengine.dist import broadcast, is_main_process
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Assigner
+from mmdeepcluster.clustering import Assigner, Partition
 from mmdeepcluster.clustering.functional import cluster_sums, l2_normalize
 from mmdeepcluster.models.algorithms.base import OnlineAlgorithm
 from mmdeepcluster.registry import ALGORITHMS, CLUSTERERS, HEADS, LOSSES, MEMORIES
@@ -74,9 +75,18 @@ class ODC(OnlineAlgorithm):
         return bool(self.memory.initialized)
 
     @property
+    def partition(self) -> Partition:
+        """Which samples this process owns."""
+        partition: Partition = self.memory.partition
+        return partition
+
+    def shard(self, partition: Partition) -> None:
+        """The memory keeps the rows of this process alone."""
+        self.memory.shard(partition)
+
     def labels(self) -> Tensor:
-        """Labels of the memory, int64 (N,)."""
-        labels: Tensor = self.memory.labels
+        """Labels of the memory, int64 (N,) on the CPU; collective."""
+        labels: Tensor = self.memory.all_labels()
         return labels
 
     @property
@@ -156,33 +166,42 @@ class ODC(OnlineAlgorithm):
         return rows
 
     def recluster(self, features: Tensor, seed: int) -> None:
-        """Fills the memory from features (N, D) by one global clustering [0, section 3.1].
+        """Fills the memory by one global clustering [0, section 3.1]; collective.
+
+        Args:
+            features: On the main process, which clusters, the features (N, D) of all samples; on
+                others the rows of the samples that they own.
+            seed: Seed of the clustering.
 
         Raises:
             ValueError: If a feature holds NaN or infinity.
         """
         features = features.to(self.memory.features.device)
-        result = self.clusterer.fit(l2_normalize(features), seed=seed)
-        self.memory.fill(features, result.assignments)
+        assignments = torch.empty(self.num_samples, dtype=torch.int64, device=features.device)
+        if is_main_process():
+            result = self.clusterer.fit(l2_normalize(features), seed=seed)
+            assignments.copy_(result.assignments)
+            features = self.partition.own(features)
+        broadcast(assignments)
+        self.memory.fill(features, assignments)
         self.cycle += 1
 
     def feature_sample(self, max_rows: int, seed: int) -> Tensor:
-        """Rows of the memory, unit length, at most ``max_rows`` of them."""
-        generator = torch.Generator().manual_seed(seed)
-        rows = torch.randperm(self.num_samples, generator=generator)[:max_rows]
-        sample: Tensor = self.memory.features[rows.to(self.memory.features.device)]
+        """Rows of the memory, unit length, at most ``max_rows`` of them; collective."""
+        sample: Tensor = self.memory.feature_sample(max_rows, seed)
         return sample
 
     def snapshot_labels(self) -> tuple[Tensor, Tensor]:
-        """Labels (N,) at the last snapshot and now."""
-        return self.memory.snapshot(), self.memory.labels.clone()
+        """Labels (N,) at the last snapshot and now; collective."""
+        snapshot: tuple[Tensor, Tensor] = self.memory.snapshot()
+        return snapshot
 
-    def finalize(self, features: Tensor) -> Assigner:
+    def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
         """Centroids of the assigner: means of unit features under the labels of the memory."""
         features = l2_normalize(features)
-        labels = self.memory.labels.to(features.device)
+        labels = labels.to(features.device)
         sums = cluster_sums(features, labels, self.num_clusters)
-        counts = self.memory.counts.to(features.device)
+        counts = torch.bincount(labels, minlength=self.num_clusters)
         self.assigner = Assigner(
             (sums / counts.unsqueeze(1)).float(), metric=self.memory.assign_metric
         )

@@ -9,12 +9,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from mmengine.dist import all_gather, all_reduce
 from torch import Tensor
 
+from mmdeepcluster.clustering.fixed_point import (
+    fixed_cluster_sums,
+    fixed_means,
+    fraction_bits,
+    to_fixed,
+)
 from mmdeepcluster.clustering.functional import (
     check_features,
     check_metric,
-    cluster_sums,
     l2_normalize,
     nearest_centroid,
 )
@@ -23,10 +29,13 @@ from mmdeepcluster.models.memories.label_bank import LabelBank
 from mmdeepcluster.registry import MEMORIES
 
 _REFILL_SEED = 0x0DC
+# A larger cluster is split by what this many of its members say.
+_SPLIT_SAMPLE = 4096
+_ROWS = 4096
 
 
 class MemoryUpdate(NamedTuple):
-    """What one update saw; 0-d tensors on the device of the memory, so that nothing waits.
+    """What one update saw on all processes; 0-d tensors on the device, so that nothing waits.
 
     Attributes:
         change_ratio: Share of the distinct samples of the batch whose label changed.
@@ -54,6 +63,12 @@ class ODCMemory(LabelBank):
     All sums are running sums: an update costs O(batch * D), whatever N. The one exception is an
     iteration in which a cluster fell below ``min_cluster_size``: it scans the labels for members.
 
+    Owner computes: each process holds features, labels and sums of its own samples. An update
+    adds up K sizes over the processes, a refresh K x D sums. Sums are whole numbers
+    (:mod:`mmdeepcluster.clustering.fixed_point`), so every number of processes has the same
+    centroids. ``fill``, ``update``, ``refresh_centroids``, ``recompute_sums`` and
+    ``dissolve_small_clusters`` are collective: every process must call them.
+
     Args:
         num_samples: N. Derived from the data set in a config.
         num_clusters: K. Derived from ``model.num_clusters`` in a config.
@@ -75,6 +90,8 @@ class ODCMemory(LabelBank):
     """
 
     derived_keys = {**LabelBank.derived_keys, "feature_dim": "model.neck"}
+    row_buffers = (*LabelBank.row_buffers, "features")
+    shared_buffers = ("centroids", "sums", "num_refills", *LabelBank.shared_buffers)
 
     features: Tensor
     centroids: Tensor
@@ -113,7 +130,8 @@ class ODCMemory(LabelBank):
         self.renormalize = renormalize
         self.register_buffer("features", torch.zeros(num_samples, feature_dim), persistent=False)
         self.register_buffer("centroids", torch.zeros(num_clusters, feature_dim), persistent=False)
-        sums = torch.zeros(num_clusters, feature_dim, dtype=torch.float64)
+        self.bits = fraction_bits(num_samples)
+        sums = torch.zeros(num_clusters, feature_dim, dtype=torch.int64)
         self.register_buffer("sums", sums, persistent=False)
         self.register_buffer("num_refills", torch.tensor(0), persistent=False)
 
@@ -122,8 +140,9 @@ class ODCMemory(LabelBank):
         """Starts from features of all samples and one global clustering of them.
 
         Args:
-            features: Matrix (N, D); stored with unit rows.
-            assignments: Cluster of each sample, int64 (N,), none empty.
+            features: Rows of the samples that this process owns (num_owned, D), alone (N, D);
+                stored with unit length.
+            assignments: Cluster of each of the N samples, int64 (N,), none empty.
 
         Returns:
             The clusters below ``min_cluster_size`` that were dissolved at once.
@@ -134,7 +153,9 @@ class ODCMemory(LabelBank):
             )
         check_features(features)
         self.assign_all(assignments)
-        self.features.copy_(l2_normalize(features))
+        for start in range(0, len(features), _ROWS):
+            rows = slice(start, start + _ROWS)
+            self.features[rows] = l2_normalize(features[rows].to(self.features.device))
         self.recompute_sums()
         self.refresh_centroids()
         return self.dissolve_small_clusters()
@@ -147,18 +168,19 @@ class ODCMemory(LabelBank):
         or infinity is left as it was.
 
         Args:
-            sample_idx: Samples, int64 (B,).
+            sample_idx: Samples of this process, int64 (B,).
             features: Their features (B, D), of the training pass.
             reassign: Whether labels follow. False moves features and sums alone.
 
         Returns:
-            Counts for the log.
+            Counts for the log, over the batches of all processes.
         """
         features = features.float()
-        last, keep = _last_occurrences(sample_idx)
+        rows = self.partition.to_local(sample_idx)
+        last, keep = _last_occurrences(rows)
         finite = torch.isfinite(features).all(dim=1)
         keep &= finite
-        old, old_label = self.features[sample_idx], self.labels[sample_idx]
+        old, old_label = self.features[rows], self.labels[rows]
         new = self.momentum * l2_normalize(features) + (1 - self.momentum) * old
         if self.renormalize:
             new = l2_normalize(new)
@@ -168,26 +190,38 @@ class ODCMemory(LabelBank):
             nearest = nearest_centroid(new, self.centroids, self.assign_metric)
             label = torch.where(finite[last], nearest, old_label)
         # Equal samples write equal rows, so the result does not depend on the order of writing.
-        self.features[sample_idx] = new
-        self.labels[sample_idx] = label
-        self._move(old_label, old, label, new, keep)
-        changed = (label != old_label) & keep
-        return MemoryUpdate(
-            change_ratio=changed.sum() / keep.sum().clamp_min(1),
-            zero_rows=(features == 0).all(dim=1).sum(),
-            bad_rows=(~finite).sum(),
-        )
+        self.features[rows] = new
+        self.labels[rows] = label
+        changed = ((label != old_label) & keep).sum()
+        zero_rows = (features == 0).all(dim=1).sum()
+        seen = torch.stack([changed, keep.sum(), zero_rows, (~finite).sum()])
+        changed, kept, zero_rows, bad_rows = self._move(old_label, old, label, new, keep, seen)
+        return MemoryUpdate(changed / kept.clamp_min(1), zero_rows, bad_rows)
 
     def _move(
-        self, old_label: Tensor, old: Tensor, label: Tensor, new: Tensor, keep: Tensor
-    ) -> None:
-        """Takes rows out of the sums of their old clusters and puts them into the new ones."""
-        weight = keep.to(torch.float64).unsqueeze(1)
-        self.sums.index_add_(0, old_label, old.double() * -weight)
-        self.sums.index_add_(0, label, new.double() * weight)
-        one = keep.to(torch.int64)
-        self.counts.index_add_(0, old_label, -one)
-        self.counts.index_add_(0, label, one)
+        self,
+        old_label: Tensor,
+        old: Tensor,
+        label: Tensor,
+        new: Tensor,
+        keep: Tensor,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
+        """Takes rows out of the sums of their old clusters and puts them into the new ones.
+
+        Sizes are added up over all processes, in one message with ``numbers``, whose totals are
+        returned.
+        """
+        weight = keep.to(torch.int64)
+        self.sums.index_add_(0, old_label, to_fixed(old, self.bits) * -weight.unsqueeze(1))
+        self.sums.index_add_(0, label, to_fixed(new, self.bits) * weight.unsqueeze(1))
+        numbers = weight.new_zeros(0) if numbers is None else numbers
+        totals = torch.cat([torch.zeros_like(self.counts), numbers])
+        totals.index_add_(0, old_label, -weight)
+        totals.index_add_(0, label, weight)
+        self._add_up(totals)
+        self.counts += totals[: self.num_clusters]
+        return totals[self.num_clusters :]
 
     @torch.no_grad()
     def refresh_centroids(self) -> None:
@@ -195,14 +229,64 @@ class ODCMemory(LabelBank):
 
         An empty cluster keeps its centroid until :meth:`dissolve_small_clusters` refills it.
         """
-        means = (self.sums / self.counts.clamp_min(1).unsqueeze(1)).float()
+        means = self._means(slice(None))
         self.centroids.copy_(torch.where(self.counts.unsqueeze(1) > 0, means, self.centroids))
+
+    def _means(self, clusters: Tensor | slice) -> Tensor:
+        return fixed_means(self._total_sums(clusters), self.counts[clusters], self.bits)
+
+    def _total_sums(self, clusters: Tensor | slice) -> Tensor:
+        """Sums over the samples of all processes; collective."""
+        sums = self.sums[clusters]
+        return self._add_up(sums.clone()) if self.partition.world_size > 1 else sums
+
+    def _add_up(self, numbers: Tensor) -> Tensor:
+        """Replaces numbers by their totals over all processes."""
+        if self.partition.world_size > 1:
+            all_reduce(numbers)
+        return numbers
 
     @torch.no_grad()
     def recompute_sums(self) -> None:
         """Computes counts and sums from all labels and features, O(N * D)."""
-        self.counts.copy_(torch.bincount(self.labels, minlength=self.num_clusters))
-        self.sums.copy_(cluster_sums(self.features, self.labels, self.num_clusters))
+        counts = torch.bincount(self.labels, minlength=self.num_clusters)
+        self.counts.copy_(self._add_up(counts))
+        self.sums.copy_(
+            fixed_cluster_sums(self.features, self.labels, self.num_clusters, self.bits)
+        )
+
+    def shared_state(self) -> dict[str, Tensor]:
+        """As the base class; sums are those of all processes."""
+        return super().shared_state() | {"sums": self._total_sums(slice(None))}
+
+    def _check_consistent(self, state: dict[str, Tensor]) -> None:
+        super()._check_consistent(state)
+        self.recompute_sums()
+        if not torch.equal(self._total_sums(slice(None)).cpu(), state["sums"]):
+            raise ValueError("features and centroid sums of the cluster state disagree: damaged")
+
+    @torch.no_grad()
+    def feature_sample(self, max_rows: int, seed: int) -> Tensor:
+        """Seeded sample (M, D) of the rows of all samples, the same on every process. Collective.
+
+        Args:
+            max_rows: Largest M.
+            seed: Which rows.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(self.num_samples, generator=generator)[:max_rows]
+        sample = self.features.new_zeros(len(chosen), self.feature_dim)
+        mine = self._positions(chosen)
+        sample[mine] = self.features[self.partition.to_local(chosen.to(mine.device)[mine])]
+        return self._add_up(sample)
+
+    def _positions(self, samples: Tensor) -> Tensor:
+        """Where in a list of samples those of this process stand."""
+        if self.partition.world_size == 1:
+            return torch.arange(len(samples), device=self.labels.device)
+        owned = torch.zeros(self.num_samples, dtype=torch.bool)
+        owned[self.partition.owned.cpu()] = True
+        return owned[samples.cpu()].nonzero().flatten().to(self.labels.device)
 
     @torch.no_grad()
     def dissolve_small_clusters(self) -> list[Refill]:
@@ -220,11 +304,10 @@ class ODCMemory(LabelBank):
         if not bool(small.any()):
             return []
         members = small[self.labels].nonzero().flatten()
-        if len(members):
-            target = nearest_centroid(
-                self.features[members], self.centroids, self.assign_metric, allowed=~small
-            )
-            self._relabel(members, target)
+        target = nearest_centroid(
+            self.features[members], self.centroids, self.assign_metric, allowed=~small
+        )
+        self._relabel(members, target)
         return [self._refill(cluster) for cluster in small.nonzero().flatten().tolist()]
 
     def _relabel(self, members: Tensor, target: Tensor) -> None:
@@ -235,34 +318,101 @@ class ODCMemory(LabelBank):
     def _refill(self, cluster: int) -> Refill:
         parent = int(self.counts.argmax())
         if int(self.counts[parent]) >= 2 * self.min_cluster_size:
-            members = (self.labels == parent).nonzero().flatten()
-            generator = torch.Generator().manual_seed(_REFILL_SEED + int(self.num_refills))
-            side = two_means(self.features[members], generator, self.min_cluster_size)
-            members = members[side]
+            members = self._second_part(parent)
         else:
             members = self._spare_members()
         self._relabel(members, torch.full_like(members, cluster))
         self.num_refills += 1
         changed = torch.tensor([cluster, parent], device=self.sums.device)
-        means = self.sums[changed] / self.counts[changed].unsqueeze(1)
-        self.centroids[changed] = means.float()
+        self.centroids[changed] = self._means(changed)
         return Refill(cluster, parent)
+
+    def _second_part(self, parent: int) -> Tensor:
+        """Rows of this process in the second part of a 2-means split of a cluster.
+
+        All processes solve the same problem: a seeded sample of members in global order. In it
+        each part has the minimal size; the other members follow the boundary between the means.
+        """
+        seed = _REFILL_SEED + int(self.num_refills)
+        members = (self.labels == parent).nonzero().flatten()
+        samples = self.partition.owned.to(members.device)[members]
+        limit = max(_SPLIT_SAMPLE, 2 * self.min_cluster_size)
+        drawn = torch.ones_like(members, dtype=torch.bool)
+        if int(self.counts[parent]) > limit:
+            order = _shuffled(samples, seed)
+            lowest = self._gather_ragged(order.sort().values[:limit])
+            drawn = order <= lowest.sort().values[limit - 1]
+        features = self._gather_ragged(self.features[members[drawn]])
+        order = self._gather_ragged(samples[drawn]).sort().indices
+        generator = torch.Generator().manual_seed(seed)
+        side = two_means(features[order], generator, self.min_cluster_size)
+        second = torch.zeros_like(side)
+        second[order] = side
+        # Rows of this process follow those of the ranks before it.
+        first_row = int(self._gather_ragged(drawn.sum().reshape(1))[: self.partition.rank].sum())
+        chosen = torch.zeros_like(drawn)
+        chosen[drawn] = second[first_row : first_row + int(drawn.sum())]
+        rest = (~drawn).nonzero().flatten()
+        if bool((~drawn).any()):
+            ordered = features[order].double()
+            direction = ordered[side].mean(dim=0) - ordered[~side].mean(dim=0)
+            middle = (ordered[side].mean(dim=0) + ordered[~side].mean(dim=0)) / 2
+            for start in range(0, len(rest), _ROWS):
+                rows = rest[start : start + _ROWS]
+                offset = self.features[members[rows]].double() - middle
+                chosen[rows] = (offset * direction).sum(dim=1) > 0
+        return members[chosen]
+
+    def _gather_ragged(self, rows: Tensor) -> Tensor:
+        """Rows of all processes one after the other, however many each has."""
+        if self.partition.world_size == 1:
+            return rows
+        sizes = [int(size) for size in all_gather(torch.tensor([len(rows)]))]
+        padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = zip(all_gather(padded), sizes, strict=True)
+        return torch.cat([part[:size] for part, size in parts])
 
     def _spare_members(self) -> Tensor:
         """The ``min_cluster_size`` samples that fit worst, leaving every donor large enough.
 
         ``K * min_cluster_size <= N`` makes sure that there are enough of them.
         """
-        distance = (self.features - self.centroids[self.labels]).square().sum(dim=1)
-        spare = (self.counts - self.min_cluster_size).clamp_min(0)
+        distances = [
+            (rows - self.centroids[labels]).square().sum(dim=1)
+            for rows, labels in zip(
+                self.features.split(_ROWS), self.labels.split(_ROWS), strict=True
+            )
+        ]
+        distance = self.partition.gather(torch.cat(distances))
+        labels, counts = self.all_labels(), self.counts.cpu()
+        spare = (counts - self.min_cluster_size).clamp_min(0)
         # Farthest first; of each cluster only as many as it can spare.
         order = distance.sort(descending=True, stable=True).indices
-        by_cluster = order[self.labels[order].sort(stable=True).indices]
-        starts = self.counts.cumsum(0) - self.counts
-        position = torch.arange(len(order), device=order.device) - starts[self.labels[by_cluster]]
-        offered = by_cluster[position < spare[self.labels[by_cluster]]]
+        by_cluster = order[labels[order].sort(stable=True).indices]
+        starts = counts.cumsum(0) - counts
+        position = torch.arange(len(order)) - starts[labels[by_cluster]]
+        offered = by_cluster[position < spare[labels[by_cluster]]]
         farthest = distance[offered].sort(descending=True, stable=True).indices
-        return offered[farthest[: self.min_cluster_size]]
+        chosen = offered[farthest[: self.min_cluster_size]].to(self.labels.device)
+        return self.partition.to_local(chosen[self._positions(chosen)])
+
+
+def _shuffled(samples: Tensor, seed: int) -> Tensor:
+    """A number for each sample that orders them as if at random, never the same for two.
+
+    The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): one-to-one on 64 bits, so all
+    processes agree on an order without exchanging it.
+    """
+    value = samples + (seed * 0x9E3779B97F4A7C15) % (1 << 63)
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        value = (value ^ _shift_right(value, shift)) * factor
+    return value ^ _shift_right(value, 31)
+
+
+def _shift_right(value: Tensor, bits: int) -> Tensor:
+    """Shift that fills with zeros, as on unsigned numbers."""
+    return (value >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _last_occurrences(sample_idx: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,10 @@ from mmdeepcluster.models import backbones
 from mmdeepcluster.registry import BACKBONES
 
 CASES = {
+    "AlexNet": (
+        dict(type="AlexNet", widths=(4, 8, 8, 8, 8), fc_channels=(16, 16)),
+        (3, 224, 224),
+    ),
     "LeNet5": (dict(type="LeNet5"), (1, 32, 32)),
     "ConvNet": (dict(type="ConvNet", widths=(4, 8, 16)), (3, 16, 16)),
     "ResNet": (dict(type="ResNet", depth=18, stem="small"), (3, 16, 16)),

@@ -6,10 +6,11 @@ from torch import nn
 from mmdeepcluster.models.backbones import ResNet
 
 
-def test_feature_shapes_of_r21():
+@pytest.mark.parametrize("in_channels", [3, 2])  # 2 behind a Sobel layer
+def test_feature_shapes_of_r21(in_channels):
     with torch.device("meta"):  # shapes alone, no arithmetic
-        net = ResNet(50, out_indices=(0, 1, 2, 3, 4)).eval()
-        stages = net.forward_stages(torch.empty(1, 3, 224, 224))
+        net = ResNet(50, in_channels, out_indices=(0, 1, 2, 3, 4)).eval()
+        stages = net.forward_stages(torch.empty(1, in_channels, 224, 224))
     assert {name: tuple(value.shape[1:]) for name, value in stages.items()} == {
         "feat1": (64, 112, 112),
         "feat2": (256, 56, 56),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +14,11 @@ METRICS: tuple[Metric, ...] = ("l2", "dot")
 
 # Scores of one tile stay below 64 MiB in fp32, whatever the number of rows.
 _TILE_ELEMENTS = 1 << 24
+# On a CPU a tile is searched while it is in cache: 10 MiB, that is 512 rows for 5120 centroids.
+# Such tiles multiply as fast as the whole product, and the search costs next to nothing. Smaller
+# ones gain nothing and cost when other processes use the cores: the threads meet once per tile.
+_CPU_TILE_ELEMENTS = 5 << 19
+_CPU_TILE_ROWS = 512
 _NORM_EPS = 1e-10
 
 
@@ -67,12 +74,14 @@ def tile_rows(num_columns: int) -> int:
     return max(1, _TILE_ELEMENTS // max(1, num_columns))
 
 
+@torch.no_grad()
 def nearest_centroid(
     features: Tensor, centroids: Tensor, metric: Metric = "l2", allowed: Tensor | None = None
 ) -> Tensor:
     """Index of the nearest centroid of each row; ties go to the lowest index.
 
-    Computed in fp32 and in tiles, so memory does not grow with N.
+    Computed in fp32 and in tiles, so memory does not grow with N. NaN counts as the largest
+    score, as in ``torch.argmax``; callers leave such rows out.
 
     Args:
         features: Rows (N, D).
@@ -84,14 +93,61 @@ def nearest_centroid(
         Cluster of each row, int64 (N,).
     """
     features, centroids = features.float(), centroids.float()
-    nearest = torch.empty(len(features), dtype=torch.int64, device=features.device)
-    rows = tile_rows(len(centroids))
-    for start in range(0, len(features), rows):
-        tile = scores(features[start : start + rows], centroids, metric)
-        if allowed is not None:
-            tile = tile.masked_fill(~allowed, -torch.inf)
-        nearest[start : start + rows] = tile.argmax(dim=1)
-    return nearest
+    # The scores are those of `scores`; a centroid that is not allowed scores -inf.
+    if metric == "l2":
+        alpha, offset = 2.0, -centroids.square().sum(dim=1)
+    else:
+        alpha, offset = 1.0, centroids.new_zeros(len(centroids))
+    if allowed is not None:
+        offset = offset.masked_fill(~allowed, -torch.inf)
+    columns, rows = len(centroids), tile_rows(len(centroids))
+    if features.device.type == "cpu":
+        columns = min(columns, _CPU_TILE_ELEMENTS // max(1, min(len(features), _CPU_TILE_ROWS)))
+        rows = _CPU_TILE_ELEMENTS // columns
+    # Tiles of equal size: for a rest of a few columns BLAS may sum in another order, and a tie
+    # of equal centroids would no longer be one.
+    blocks = list(_equal_parts(centroids, columns))
+    offsets = list(_equal_parts(offset, columns))
+    scratch = features.new_empty(min(len(features), rows) * columns)
+    nearest = [
+        _nearest_of_rows(part, blocks, offsets, alpha, scratch)
+        for part in _equal_parts(features, rows)
+    ]
+    return torch.cat(nearest)
+
+
+def _equal_parts(tensor: Tensor, most: int) -> tuple[Tensor, ...]:
+    """Parts of ``most`` rows at most whose lengths differ by one at most."""
+    return tensor.tensor_split(max(1, math.ceil(len(tensor) / most)))
+
+
+def _nearest_of_rows(
+    rows: Tensor,
+    blocks: Sequence[Tensor],
+    offsets: Sequence[Tensor],
+    alpha: float,
+    scratch: Tensor,
+) -> Tensor:
+    """Column of the largest ``alpha x.c + offset`` of each row over all blocks of centroids."""
+    best = winner = torch.empty(0)
+    start = 0
+    for block, offset in zip(blocks, offsets, strict=True):
+        tile = scratch[: len(rows) * len(block)].view(len(rows), len(block))
+        torch.addmm(offset, rows, block.T, alpha=alpha, out=tile)
+        if tile.device.type == "cpu":
+            index = torch.from_numpy(tile.numpy().argmax(axis=1))  # SIMD; torch's is slower
+        else:
+            index = tile.argmax(dim=1)
+        value = tile.gather(1, index.unsqueeze(1)).squeeze(1)
+        if start == 0:
+            best, winner = value, index
+        else:
+            # Strictly larger, so that the lowest index wins.
+            larger = (value > best) | (value.isnan() & ~best.isnan())
+            best = torch.where(larger, value, best)
+            winner = torch.where(larger, index + start, winner)
+        start += len(block)
+    return winner
 
 
 def cluster_sums(features: Tensor, assignments: Tensor, num_clusters: int) -> Tensor:

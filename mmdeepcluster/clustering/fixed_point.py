@@ -22,9 +22,20 @@ def fraction_bits(num_terms: int) -> int:
     return min(_MAX_BITS, 62 - max(1, num_terms).bit_length())
 
 
-def to_fixed(values: Tensor, bits: int) -> Tensor:
-    """Values rounded to multiples of ``2 ** -bits``, as int64."""
-    return (values.double() * 2.0**bits).round_().to(torch.int64)
+def to_fixed(values: Tensor, bits: int, weights: Tensor | None = None) -> Tensor:
+    """Values in fp32 rounded to multiples of ``2 ** -bits``, as int64.
+
+    Scaling by a power of two is exact in fp32, so nothing is gained by going through fp64.
+
+    Args:
+        values: Rows (N, D), fp32.
+        bits: Binary places behind the point.
+        weights: -1, 0 or 1 for each row (N,). Defaults to 1.
+    """
+    scale: Tensor | float = 2.0**bits
+    if weights is not None:
+        scale = weights.to(values.dtype).mul_(scale).unsqueeze(1)
+    return (values * scale).round_().to(torch.int64)
 
 
 def fixed_means(sums: Tensor, counts: Tensor, bits: int) -> Tensor:

@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 
 import mmdeepcluster
+from mmdeepcluster.clustering.exact_sums import to_grid
 from mmdeepcluster.clustering.functional import l2_normalize
 from mmdeepcluster.models.losses.class_balanced import cluster_weights
 from mmdeepcluster.models.memories import ODCMemory, odc_memory
@@ -91,9 +92,8 @@ class Data:
         memory.assign_all(self.labels)
         for start in range(0, num_samples, CHUNK):
             samples = torch.arange(start, min(start + CHUNK, num_samples))
-            memory.features[start : start + CHUNK] = l2_normalize(
-                self.rows(samples, BANK_NOISE, seed=start)
-            )
+            rows = l2_normalize(self.rows(samples, BANK_NOISE, seed=start))
+            memory.features[start : start + CHUNK] = to_grid(rows, memory.bits)
         memory.recompute_sums()
         memory.refresh_centroids()
         return memory
@@ -288,7 +288,7 @@ def measure_drift(args: argparse.Namespace, data: Data, memory: ODCMemory) -> di
     for rows, labels in zip(memory.features.split(CHUNK), memory.labels.split(CHUNK), strict=True):
         sums.index_add_(0, labels, rows.double())
     sizes = torch.bincount(memory.labels, minlength=memory.num_clusters)
-    running = memory.sums.double() * 2.0**-memory.bits / memory.counts.unsqueeze(1)
+    running = memory.sums / memory.counts.unsqueeze(1)
     before = memory.sums.clone()
     memory.recompute_sums()
     return {

@@ -20,6 +20,7 @@ _TILE_ELEMENTS = 1 << 24
 _CPU_TILE_ELEMENTS = 5 << 19
 _CPU_TILE_ROWS = 512
 _NORM_EPS = 1e-10
+_SUM_ROWS = 4096
 
 
 def check_features(features: Tensor, name: str = "features") -> None:
@@ -153,13 +154,10 @@ def _nearest_of_rows(
 def cluster_sums(features: Tensor, assignments: Tensor, num_clusters: int) -> Tensor:
     """Sum of the member rows of each cluster, fp64 (K, D).
 
-    fp64 holds sums of fp32 rows with no rounding that matters, so a running sum and a recompute
-    agree to about 1e-15 (ODC would otherwise drift over millions of updates).
+    fp64 holds sums of fp32 rows with no rounding that matters; where the rows are on a grid
+    (:mod:`mmdeepcluster.clustering.exact_sums`) there is none at all. Memory does not grow with N.
     """
     sums = torch.zeros(num_clusters, features.shape[1], dtype=torch.float64, device=features.device)
-    rows = tile_rows(features.shape[1])
-    for start in range(0, len(features), rows):
-        sums.index_add_(
-            0, assignments[start : start + rows], features[start : start + rows].double()
-        )
+    for rows, labels in zip(features.split(_SUM_ROWS), assignments.split(_SUM_ROWS), strict=True):
+        sums.index_add_(0, labels, rows.double())
     return sums

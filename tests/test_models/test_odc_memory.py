@@ -28,12 +28,11 @@ def assert_consistent(memory):
     counts = torch.bincount(memory.labels, minlength=memory.num_clusters)
     assert torch.equal(memory.counts, counts)
     running = memory.sums.clone()
-    sums = torch.zeros(memory.sums.shape, dtype=torch.float64)
-    sums.index_add_(0, memory.labels, memory.features.double())
-    # 2**-41 is the rounding of one term in fixed point
-    torch.testing.assert_close(
-        running.double() / 2**40, sums, rtol=0, atol=len(memory.labels) * 2**-41
-    )
+    # Every order of the terms gives the same sum: here row by row, from the last to the first.
+    sums = torch.zeros_like(running)
+    for row in reversed(range(len(memory.labels))):
+        sums[memory.labels[row]] += memory.features[row].double()
+    assert torch.equal(running, sums)
     memory.recompute_sums()
     assert torch.equal(memory.sums, running)
 

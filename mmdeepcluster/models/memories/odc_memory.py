@@ -12,15 +12,11 @@ import torch
 from mmengine.dist import all_gather, all_reduce
 from torch import Tensor
 
-from mmdeepcluster.clustering.fixed_point import (
-    fixed_cluster_sums,
-    fixed_means,
-    fraction_bits,
-    to_fixed,
-)
+from mmdeepcluster.clustering.exact_sums import grid_bits, to_grid
 from mmdeepcluster.clustering.functional import (
     check_features,
     check_metric,
+    cluster_sums,
     l2_normalize,
     nearest_centroid,
 )
@@ -65,8 +61,8 @@ class ODCMemory(LabelBank):
     iteration in which a cluster fell below ``min_cluster_size``: it scans the labels for members.
 
     Owner computes: each process holds features, labels and sums of its own samples. An update
-    adds up K sizes over the processes, a refresh K x D sums. Sums are whole numbers
-    (:mod:`mmdeepcluster.clustering.fixed_point`), so every number of processes has the same
+    adds up K sizes over the processes, a refresh K x D sums. Sums are exact
+    (:mod:`mmdeepcluster.clustering.exact_sums`), so every number of processes has the same
     centroids. ``fill``, ``update``, ``refresh_centroids``, ``recompute_sums`` and
     ``dissolve_small_clusters`` are collective: every process must call them.
 
@@ -131,8 +127,8 @@ class ODCMemory(LabelBank):
         self.renormalize = renormalize
         self.register_buffer("features", torch.zeros(num_samples, feature_dim), persistent=False)
         self.register_buffer("centroids", torch.zeros(num_clusters, feature_dim), persistent=False)
-        self.bits = fraction_bits(num_samples)
-        sums = torch.zeros(num_clusters, feature_dim, dtype=torch.int64)
+        self.bits = grid_bits(num_samples)
+        sums = torch.zeros(num_clusters, feature_dim, dtype=torch.float64)
         self.register_buffer("sums", sums, persistent=False)
         self.register_buffer("num_refills", torch.tensor(0), persistent=False)
 
@@ -156,7 +152,8 @@ class ODCMemory(LabelBank):
         self.assign_all(assignments)
         for start in range(0, len(features), _ROWS):
             rows = slice(start, start + _ROWS)
-            self.features[rows] = l2_normalize(features[rows].to(self.features.device))
+            unit = l2_normalize(features[rows].to(self.features.device))
+            self.features[rows] = to_grid(unit, self.bits)
         self.recompute_sums()
         self.refresh_centroids()
         return self.dissolve_small_clusters()
@@ -188,7 +185,7 @@ class ODCMemory(LabelBank):
         new = l2_normalize(features).mul_(self.momentum).add_(old * (1 - self.momentum))
         if self.renormalize:
             new = l2_normalize(new)
-        new = torch.where(finite.unsqueeze(1), new, old).index_select(0, last)
+        new = torch.where(finite.unsqueeze(1), to_grid(new, self.bits), old).index_select(0, last)
         label = old_label
         if reassign:
             nearest = nearest_centroid(new, self.centroids, self.assign_metric)
@@ -215,8 +212,9 @@ class ODCMemory(LabelBank):
         returned.
         """
         weight = keep.to(torch.int64)
-        self.sums.index_add_(0, old_label, to_fixed(old, self.bits, -weight))
-        self.sums.index_add_(0, label, to_fixed(new, self.bits, weight))
+        share = weight.to(torch.float64).unsqueeze(1)
+        self.sums.index_add_(0, old_label, old * -share)
+        self.sums.index_add_(0, label, new * share)
         numbers = weight.new_zeros(0) if numbers is None else numbers
         totals = torch.cat([torch.zeros_like(self.counts), numbers])
         totals.index_add_(0, old_label, -weight)
@@ -235,12 +233,12 @@ class ODCMemory(LabelBank):
         # In pieces that stay in cache: five times as fast as all at once.
         for start in range(0, self.num_clusters, _CENTROIDS):
             part = slice(start, start + _CENTROIDS)
-            means = fixed_means(sums[part], self.counts[part], self.bits)
+            means = _means(sums[part], self.counts[part])
             filled = self.counts[part].unsqueeze(1) > 0
             self.centroids[part] = torch.where(filled, means, self.centroids[part])
 
     def _means(self, clusters: Tensor | slice) -> Tensor:
-        return fixed_means(self._total_sums(clusters), self.counts[clusters], self.bits)
+        return _means(self._total_sums(clusters), self.counts[clusters])
 
     def _total_sums(self, clusters: Tensor | slice) -> Tensor:
         """Sums over the samples of all processes; collective."""
@@ -258,9 +256,7 @@ class ODCMemory(LabelBank):
         """Computes counts and sums from all labels and features, O(N * D)."""
         counts = torch.bincount(self.labels, minlength=self.num_clusters)
         self.counts.copy_(self._add_up(counts))
-        self.sums.copy_(
-            fixed_cluster_sums(self.features, self.labels, self.num_clusters, self.bits)
-        )
+        self.sums.copy_(cluster_sums(self.features, self.labels, self.num_clusters))
 
     def shared_state(self) -> dict[str, Tensor]:
         """As the base class; sums are those of all processes."""
@@ -420,6 +416,11 @@ def _shuffled(samples: Tensor, seed: int) -> Tensor:
 def _shift_right(value: Tensor, bits: int) -> Tensor:
     """Shift that fills with zeros, as on unsigned numbers."""
     return (value >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _means(sums: Tensor, counts: Tensor) -> Tensor:
+    """Means in fp32 of sums (K, D) over counts (K,); zero where there is nothing."""
+    return (sums / counts.clamp_min(1).unsqueeze(1)).float()
 
 
 def _last_occurrences(sample_idx: Tensor) -> tuple[Tensor, Tensor]:

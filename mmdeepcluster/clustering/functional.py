@@ -53,10 +53,16 @@ def check_metric(metric: str) -> Metric:
     raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
 
 
-def l2_normalize(features: Tensor) -> Tensor:
-    """Scales the rows of (N, D) to unit length in fp32; a zero row stays zero."""
+def l2_normalize(features: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Scales the rows of (N, D) to unit length in fp32; a zero row stays zero.
+
+    Args:
+        features: Rows (N, D).
+        lengths: Their lengths (N,) where they are known. Computed by default.
+    """
     features = features.float()
-    return features / features.norm(dim=1, keepdim=True).clamp_min(_NORM_EPS)
+    lengths = features.norm(dim=1) if lengths is None else lengths
+    return features / lengths.clamp_min(_NORM_EPS).unsqueeze(1)
 
 
 def scores(features: Tensor, centroids: Tensor, metric: Metric) -> Tensor:

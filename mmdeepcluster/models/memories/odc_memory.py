@@ -163,7 +163,7 @@ class ODCMemory(LabelBank):
         """Moves the rows of a batch towards its features and assigns them anew [0, Eqs. 2, 3].
 
         A sample that occurs several times in the batch takes its last occurrence; a row with NaN
-        or infinity is left as it was.
+        or infinity, or too long for fp32, is left as it was.
 
         Args:
             sample_idx: Samples of this process, int64 (B,).
@@ -176,13 +176,12 @@ class ODCMemory(LabelBank):
         features = features.float()
         rows = self.partition.to_local(sample_idx)
         last, keep = _last_occurrences(rows)
-        # One pass tells zero rows and those with NaN or infinity.
-        largest = features.abs().amax(dim=1)
-        finite = largest.isfinite()
+        length = features.norm(dim=1)
+        finite = length.isfinite()
         keep &= finite
         # index_select and index_copy_ move whole rows; indexing with [] goes number by number.
-        old, old_label = self.features.index_select(0, rows), self.labels[rows]
-        new = l2_normalize(features).mul_(self.momentum).add_(old * (1 - self.momentum))
+        old, old_label = self.features.index_select(0, rows), self.labels.take(rows)
+        new = l2_normalize(features, length).lerp_(old, 1 - self.momentum)
         if self.renormalize:
             new = l2_normalize(new)
         new = torch.where(finite.unsqueeze(1), to_grid(new, self.bits), old).index_select(0, last)
@@ -193,7 +192,7 @@ class ODCMemory(LabelBank):
         # Equal samples write equal rows, so the result does not depend on the order of writing.
         self.features.index_copy_(0, rows, new)
         self.labels.index_copy_(0, rows, label)
-        seen = torch.stack([(label != old_label) & keep, keep, largest == 0, ~finite]).sum(dim=1)
+        seen = torch.stack([(label != old_label) & keep, keep, length == 0, ~finite]).sum(dim=1)
         changed, kept, zero_rows, bad_rows = self._move(old_label, old, label, new, keep, seen)
         return MemoryUpdate(changed / kept.clamp_min(1), zero_rows, bad_rows)
 
@@ -212,9 +211,9 @@ class ODCMemory(LabelBank):
         returned.
         """
         weight = keep.to(torch.int64)
-        share = weight.to(torch.float64).unsqueeze(1)
-        self.sums.index_add_(0, old_label, old * -share)
-        self.sums.index_add_(0, label, new * share)
+        share = keep.to(old.dtype).unsqueeze(1)
+        self.sums.index_add_(0, old_label, (old * -share).double())
+        self.sums.index_add_(0, label, (new * share).double())
         numbers = weight.new_zeros(0) if numbers is None else numbers
         totals = torch.cat([torch.zeros_like(self.counts), numbers])
         totals.index_add_(0, old_label, -weight)
@@ -431,6 +430,7 @@ def _last_occurrences(sample_idx: Tensor) -> tuple[Tensor, Tensor]:
     size = len(sample_idx)
     position = torch.arange(size, device=sample_idx.device)
     # Keys that differ, so that the sort need not be stable.
-    keys, order = (sample_idx * size + position).sort()
-    last = order[torch.searchsorted(keys, (sample_idx + 1) * size) - 1]
+    first_key = sample_idx * size
+    keys, order = (first_key + position).sort()
+    last = order.take(torch.searchsorted(keys, first_key + (size - 1), right=True) - 1)
     return last, last == position

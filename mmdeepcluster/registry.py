@@ -40,6 +40,7 @@ MODELS = _child("model", MMENGINE_MODELS, "models")
 BACKBONES = NECKS = HEADS = LOSSES = MEMORIES = ALGORITHMS = MODELS
 
 CLUSTERERS = Registry("clusterer", scope=SCOPE, locations=[f"{SCOPE}.clustering"])
+FEATURE_TRANSFORMS = Registry("feature transform", scope=SCOPE, locations=[f"{SCOPE}.clustering"])
 
 DATASETS = _child("dataset", MMENGINE_DATASETS, "datasets")
 DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "datasets.samplers")

@@ -5,6 +5,7 @@ from mmdeepcluster.clustering.functional import l2_normalize, nearest_centroid
 from mmdeepcluster.clustering.kmeans import FaissKMeans, KMeans
 from mmdeepcluster.clustering.partition import Partition
 from mmdeepcluster.clustering.result import ClusterResult
+from mmdeepcluster.clustering.row_share import RowShare
 from mmdeepcluster.clustering.two_means import two_means
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "FaissKMeans",
     "KMeans",
     "Partition",
+    "RowShare",
     "l2_normalize",
     "nearest_centroid",
     "two_means",

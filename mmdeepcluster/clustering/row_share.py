@@ -76,7 +76,7 @@ class RowShare:
             )
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Rows of all processes (N, ...) on every process and on the device of ``rows``; collective.
+        """Rows of all processes (N, ...), on every process; collective.
 
         Args:
             rows: Rows of this process (stop - start, ...).

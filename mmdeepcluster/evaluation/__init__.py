@@ -23,12 +23,14 @@ from mmdeepcluster.evaluation.collapse import (
     largest_share_limit,
 )
 from mmdeepcluster.evaluation.knn import KNN_PROTOCOL, knn_accuracy, knn_classify, protocol_id
+from mmdeepcluster.evaluation.linear_probe import ProbeResult, linear_probe, probe_id
 
 __all__ = [
     "KNN_PROTOCOL",
     "ClusterEntropies",
     "ClusterHealth",
     "CollapseWarning",
+    "ProbeResult",
     "TrainingSigns",
     "adjusted_mutual_info",
     "adjusted_rand",
@@ -42,8 +44,10 @@ __all__ = [
     "knn_classify",
     "label_change_ratio",
     "largest_share_limit",
+    "linear_probe",
     "normalized_mutual_info",
     "num_zero_rows",
+    "probe_id",
     "protocol_id",
     "rank_me",
 ]

@@ -25,7 +25,8 @@ class ClusterMetricsHook(Hook):
     """Sizes of the clusters every ``interval`` iterations; agreement after each epoch.
 
     Logged (R14, R25 to R28): ``num_empty``, ``min_size``, ``max_size``, ``effective_clusters``;
-    after each epoch ``nmi_previous``, the NMI with the labels of the epoch before; with known
+    after each epoch ``nmi_previous``, the NMI with the labels before (of the epoch before, or of
+    the cycle before where clusterings and epochs alternate); with known
     labels ``nmi`` and ``ami`` to them. Known labels are read here and in the report and nowhere
     else.
 
@@ -89,7 +90,9 @@ class ClusterMetricsHook(Hook):
         before, now = get_algorithm(runner).snapshot_labels()
         if not is_main_process():
             return
-        values = {"nmi_previous": normalized_mutual_info(_array(before), _array(now))}
+        values = {}
+        if before is not None:
+            values["nmi_previous"] = normalized_mutual_info(_array(before), _array(now))
         if self.every_n_epochs(runner, self.label_interval) or self.is_last_train_epoch(runner):
             values |= self._agreement(now)
         self._log_epoch(runner, epoch, values)

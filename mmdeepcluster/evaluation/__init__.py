@@ -1,5 +1,6 @@
 """What is measured: functions of labels and features, without a Runner."""
 
+from mmdeepcluster.evaluation.cluster_entropies import ClusterEntropies, cluster_entropies
 from mmdeepcluster.evaluation.cluster_health import (
     ClusterHealth,
     cluster_health,
@@ -25,11 +26,13 @@ from mmdeepcluster.evaluation.knn import KNN_PROTOCOL, knn_accuracy, knn_classif
 
 __all__ = [
     "KNN_PROTOCOL",
+    "ClusterEntropies",
     "ClusterHealth",
     "CollapseWarning",
     "TrainingSigns",
     "adjusted_mutual_info",
     "adjusted_rand",
+    "cluster_entropies",
     "cluster_health",
     "clustering_scores",
     "collapse_warnings",

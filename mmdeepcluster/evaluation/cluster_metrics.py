@@ -19,8 +19,13 @@ IntArray = NDArray[np.int64]
 MAX_HUNGARIAN_CLUSTERS = 20_000
 
 
-def _check_pair(first: ArrayLike, second: ArrayLike, names: tuple[str, str]) -> list[IntArray]:
-    """Returns both labellings as int64 (N,), or says what is wrong with them."""
+def check_pair(first: ArrayLike, second: ArrayLike, names: tuple[str, str]) -> list[IntArray]:
+    """Returns both labellings as int64 (N,).
+
+    Raises:
+        ValueError: If the lengths differ, there are no samples, or ids are negative or no
+            integers.
+    """
     arrays: list[NDArray[Any]] = [np.asarray(first), np.asarray(second)]
     for name, array in zip(names, arrays, strict=True):
         if array.ndim != 1:
@@ -66,7 +71,7 @@ def normalized_mutual_info(a: ArrayLike, b: ArrayLike) -> float:
         ValueError: If the lengths differ, there are no samples, or ids are negative or no
             integers.
     """
-    first, second = _check_pair(a, b, ("a", "b"))
+    first, second = check_pair(a, b, ("a", "b"))
     if _both_trivial(first, second):
         return float("nan")
     return float(normalized_mutual_info_score(first, second))
@@ -88,7 +93,7 @@ def adjusted_mutual_info(a: ArrayLike, b: ArrayLike) -> float:
     Raises:
         ValueError: As :func:`normalized_mutual_info`.
     """
-    first, second = _check_pair(a, b, ("a", "b"))
+    first, second = check_pair(a, b, ("a", "b"))
     if _both_trivial(first, second):
         return float("nan")
     return float(adjusted_mutual_info_score(first, second))
@@ -108,7 +113,7 @@ def adjusted_rand(a: ArrayLike, b: ArrayLike) -> float:
     Raises:
         ValueError: As :func:`normalized_mutual_info`.
     """
-    first, second = _check_pair(a, b, ("a", "b"))
+    first, second = check_pair(a, b, ("a", "b"))
     if _both_trivial(first, second):
         return float("nan")
     return float(adjusted_rand_score(first, second))
@@ -132,7 +137,7 @@ def hungarian_accuracy(assignments: ArrayLike, labels: ArrayLike) -> float:
         ValueError: As :func:`normalized_mutual_info`, or with more than
             ``MAX_HUNGARIAN_CLUSTERS`` clusters or classes.
     """
-    clusters, classes = _check_pair(assignments, labels, ("assignments", "labels"))
+    clusters, classes = check_pair(assignments, labels, ("assignments", "labels"))
     cluster_ids, rows = np.unique(clusters, return_inverse=True)
     class_ids, columns = np.unique(classes, return_inverse=True)
     shape = (len(cluster_ids), len(class_ids))
@@ -160,7 +165,7 @@ def clustering_scores(assignments: ArrayLike, labels: ArrayLike) -> dict[str, fl
     Raises:
         ValueError: As :func:`normalized_mutual_info`.
     """
-    clusters, classes = _check_pair(assignments, labels, ("assignments", "labels"))
+    clusters, classes = check_pair(assignments, labels, ("assignments", "labels"))
     too_many = max(len(np.unique(clusters)), len(np.unique(classes))) > MAX_HUNGARIAN_CLUSTERS
     return {
         "nmi": normalized_mutual_info(clusters, classes),
@@ -185,5 +190,5 @@ def label_change_ratio(before: ArrayLike, after: ArrayLike) -> float:
     Raises:
         ValueError: As :func:`normalized_mutual_info`.
     """
-    first, second = _check_pair(before, after, ("before", "after"))
+    first, second = check_pair(before, after, ("before", "after"))
     return float((first != second).mean())

@@ -96,7 +96,9 @@ def test_official_mode_draws_clusters_by_their_size():
 )
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
-        DATA_SAMPLERS.build({"type": "UniformClusterSampler", "num_samples": 10, "seed": 0} | options)
+        DATA_SAMPLERS.build(
+            {"type": "UniformClusterSampler", "num_samples": 10, "seed": 0} | options
+        )
 
 
 def test_wrong_number_of_labels():

@@ -177,7 +177,9 @@ class TestResume:
 def test_hook_and_method_must_fit(tmp_path):
     odc = CONFIGS / "odc" / "odc_lenet5_digits.py"
     sampler = {"train_dataloader.sampler.type": "UniformClusterSampler"}
-    with pytest.raises(ConfigError, match=r"train_dataloader.sampler: ODC .* UniformClusterSampler"):
+    with pytest.raises(
+        ConfigError, match=r"train_dataloader.sampler: ODC .* UniformClusterSampler"
+    ):
         train(odc, work_dir=tmp_path, options=FAST | sampler)
     with pytest.raises(ConfigError, match=r"train_dataloader.sampler.mood: unknown key .*'mode'"):
         train(DIGITS, work_dir=tmp_path, options={"train_dataloader.sampler.mood": "official"})

@@ -54,6 +54,10 @@ class TestWhatARunLeaves:
         for line in epochs:
             assert line["epoch/num_empty"] == 0
             assert 0 < line["epoch/nmi"] < 1 and line["epoch/ami"] < line["epoch/nmi"]
+            # R29: ten digits
+            assert (
+                0 < line["epoch/mean_entropy"] < math.log(10) and 0 < line["epoch/mean_noise"] < 1
+            )
             assert 1 < line["epoch/effective_clusters"] <= 50
 
     def test_report(self, finished):

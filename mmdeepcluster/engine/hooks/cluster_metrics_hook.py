@@ -14,6 +14,7 @@ from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.hooks.scalars_hook import update_capped
 from mmdeepcluster.evaluation import (
     adjusted_mutual_info,
+    cluster_entropies,
     cluster_health,
     normalized_mutual_info,
 )
@@ -26,9 +27,10 @@ class ClusterMetricsHook(Hook):
 
     Logged (R14, R25 to R28): ``num_empty``, ``min_size``, ``max_size``, ``effective_clusters``;
     after each epoch ``nmi_previous``, the NMI with the labels before (of the epoch before, or of
-    the cycle before where clusterings and epochs alternate); with known
-    labels ``nmi`` and ``ami`` to them. Known labels are read here and in the report and nowhere
-    else.
+    the cycle before where clusterings and epochs alternate); with known labels ``nmi`` and
+    ``ami`` to them, and how mixed the clusters are (R29): ``mean_entropy`` in nats and
+    ``mean_noise``, the share outside of a cluster's commonest label, each the mean over non-empty
+    clusters. Known labels are read here and in the report and nowhere else.
 
     Args:
         eval_labels: Known labels (N,) or None; given by the runner's builder.
@@ -105,9 +107,12 @@ class ClusterMetricsHook(Hook):
         if self.eval_labels is None:
             return {}
         assignments, known = _array(labels), self.eval_labels
+        mixture = cluster_entropies(assignments, known)
         return {
             "nmi": normalized_mutual_info(assignments, known),
             "ami": adjusted_mutual_info(assignments, known),
+            "mean_entropy": mixture.mean_entropy,
+            "mean_noise": mixture.mean_noise,
         }
 
     def _log_epoch(self, runner: Any, epoch: int, values: dict[str, float]) -> None:

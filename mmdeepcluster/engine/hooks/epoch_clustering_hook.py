@@ -101,7 +101,9 @@ class EpochClusteringHook(Hook):
         state = runner.hook_state.setdefault(_STATE, {"nmi": [], "halted_at": None})
         if state["halted_at"] is None and self._is_settled(state["nmi"], cycle):
             state["halted_at"] = cycle
-            runner.logger.info(f"Clustering halted after {cycle} cycles: labels are kept from now on")
+            runner.logger.info(
+                f"Clustering halted after {cycle} cycles: labels are kept from now on"
+            )
         seed = derive_seed(runner.seed, "recluster", cycle)
         if state["halted_at"] is None:
             rewritten = self._cluster(runner, algorithm, cycle, seed)

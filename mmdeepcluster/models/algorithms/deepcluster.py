@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmdeepcluster.clustering import (
     Assigner,
+    LinearTransform,
     Partition,
     RowShare,
     l2_normalize,
@@ -110,7 +111,9 @@ class DeepCluster(AlternatingAlgorithm):
 
     def _check_options(self) -> None:
         if self.head_start not in HEAD_STARTS:
-            raise ValueError(f"model.head_start must be one of {HEAD_STARTS}, got {self.head_start!r}")
+            raise ValueError(
+                f"model.head_start must be one of {HEAD_STARTS}, got {self.head_start!r}"
+            )
         if self.warm_start and not self._clusterer_takes("assignments"):
             raise ValueError(
                 f"model.warm_start=True needs a clusterer that starts from a partition; "
@@ -211,10 +214,13 @@ class DeepCluster(AlternatingAlgorithm):
         )
 
     def _transform(self, features: Tensor, share: RowShare) -> Tensor:
+        return self._fit_transform(features, share)(features)
+
+    def _fit_transform(self, features: Tensor, share: RowShare | None = None) -> LinearTransform:
         if self.feature_transform is None:
-            return l2_normalize(features)
-        transformed: Tensor = self.feature_transform.fit(features, share=share)(features)
-        return transformed
+            return LinearTransform()
+        fitted: LinearTransform = self.feature_transform.fit(features, share)
+        return fitted
 
     def _cluster(self, rows: Tensor, share: RowShare, seed: int) -> tuple[Tensor, float, int]:
         """Assignments (N,) of all samples on every process, objective and iterations."""
@@ -297,20 +303,16 @@ class DeepCluster(AlternatingAlgorithm):
 
     def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
         """Fits transform and centroids, the means under the last labels, on new features."""
-        options: dict[str, Any] = {}
-        rows = l2_normalize(features)
-        if self.feature_transform is not None:
-            fitted = self.feature_transform.fit(features)
-            rows = fitted(features)
-            options = {
-                "mean": fitted.mean,
-                "projection": fitted.projection,
-                "normalize": fitted.normalize,
-            }
+        fitted = self._fit_transform(features)
         labels = labels.to(features.device)
-        sums = cluster_sums(rows, labels, self.num_clusters)
+        sums = cluster_sums(fitted(features), labels, self.num_clusters)
         counts = torch.bincount(labels, minlength=self.num_clusters)
-        self.assigner = Assigner((sums / counts.unsqueeze(1)).float(), **options)
+        self.assigner = Assigner(
+            (sums / counts.unsqueeze(1)).float(),
+            mean=fitted.mean,
+            projection=fitted.projection,
+            normalize=fitted.normalize,
+        )
         return self.assigner
 
     def memory_state(self) -> dict[str, Tensor]:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from mmdeepcluster.models.backbones.layers.sobel import Sobel
+
 
 def check_in_channels(in_channels: int) -> None:
     """Raises ``ValueError`` unless there is at least one channel."""
@@ -17,6 +19,10 @@ def check_in_channels(in_channels: int) -> None:
 class Backbone(nn.Module, ABC):
     """A network of named stages, each fed by the one before.
 
+    Which stage a method clusters is the choice of ``out_indices``. By default it is the one that
+    DeepCluster takes: of a network that ends in fully connected layers the last ``fc_`` stage,
+    before its ReLU, so that features may be negative; otherwise the last map.
+
     A subclass calls this constructor with its stages and implements :meth:`run_stages`. Any other
     ``nn.Module`` with these attributes, :meth:`forward` and :meth:`forward_stages` does as well.
 
@@ -25,25 +31,35 @@ class Backbone(nn.Module, ABC):
         stage_channels: Name of each stage, in order, and the channels (or width) of its output.
         out_indices: Stages that :meth:`forward` returns, counted from 0; negative numbers count
             from the last stage.
+        sobel: Puts a Sobel layer between the images and the first stage. Defaults to False.
 
     Attributes:
         in_channels: Channels of the images.
+        sobel: The Sobel layer, or None.
+        stem_channels: Channels that the first layer takes: those of the images, or the 2 that
+            leave the Sobel layer.
         stage_names: Names of all stages, in order.
         stage_channels: Channels (or width) of the output of each stage.
         out_indices: Stages that :meth:`forward` returns, all counted from 0.
         out_channels: Channels (or width) of the last output, which is what the neck takes.
 
     Raises:
-        ValueError: If ``in_channels`` is not positive, or ``out_indices`` is empty or names a
-            stage that does not exist.
+        ValueError: If ``in_channels`` is not positive, or not 1 or 3 with ``sobel``, or
+            ``out_indices`` is empty or names a stage that does not exist.
     """
 
     def __init__(
-        self, in_channels: int, stage_channels: Mapping[str, int], out_indices: Sequence[int]
+        self,
+        in_channels: int,
+        stage_channels: Mapping[str, int],
+        out_indices: Sequence[int],
+        sobel: bool = False,
     ) -> None:
         super().__init__()
         check_in_channels(in_channels)
         self.in_channels = in_channels
+        self.sobel = Sobel(in_channels) if sobel else None
+        self.stem_channels = in_channels if self.sobel is None else self.sobel.out_channels
         self.stage_names = tuple(stage_channels)
         self.stage_channels = tuple(stage_channels.values())
         self.out_indices = self._resolve_indices(out_indices)
@@ -64,7 +80,7 @@ class Backbone(nn.Module, ABC):
         """Outputs of some stages.
 
         Args:
-            x: Images (B, C, H, W) that were checked.
+            x: Images (B, C, H, W) that were checked, or what the Sobel layer made of them.
             wanted: Numbers of stages, from 0.
 
         Returns:
@@ -99,8 +115,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             ValueError: If the images do not fit this backbone.
         """
-        self.check_input(x)
-        outputs = self.run_stages(x, set(self.out_indices))
+        outputs = self.run_stages(self._enter(x), set(self.out_indices))
         return tuple(outputs[index] for index in self.out_indices)
 
     def forward_stages(self, x: Tensor) -> dict[str, Tensor]:
@@ -115,9 +130,13 @@ class Backbone(nn.Module, ABC):
         Raises:
             ValueError: If the images do not fit this backbone.
         """
-        self.check_input(x)
-        outputs = self.run_stages(x, range(len(self.stage_names)))
+        outputs = self.run_stages(self._enter(x), range(len(self.stage_names)))
         return {name: outputs[index] for index, name in enumerate(self.stage_names)}
+
+    def _enter(self, x: Tensor) -> Tensor:
+        """What the first stage gets: checked images, or their gradients."""
+        self.check_input(x)
+        return x if self.sobel is None else self.sobel(x)
 
 
 class ChainedBackbone(Backbone):
@@ -132,7 +151,7 @@ class ChainedBackbone(Backbone):
 
         Args:
             index: Number of the stage, from 0.
-            x: Output of stage ``index - 1``, or the images (B, C, H, W) for stage 0.
+            x: Output of stage ``index - 1``, or for stage 0 what :meth:`run_stages` got.
 
         Returns:
             A map (B, C, H, W) or a vector (B, D) per image.

@@ -44,6 +44,9 @@ class ResNet(ChainedBackbone):
             ``dict(type='GN', num_groups=32)``, with further arguments of the layer. Defaults to
             None, batch normalisation.
         zero_init_residual: Starts every block as the identity. Defaults to False.
+        sobel: Feeds image gradients to the first convolution, see
+            :class:`~mmdeepcluster.models.backbones.layers.Sobel`. Defaults to False. Changes
+            results.
 
     Raises:
         ValueError: For an unknown depth, stem or type of normalisation, or a stage that does
@@ -58,6 +61,7 @@ class ResNet(ChainedBackbone):
         out_indices: Sequence[int] = (4,),
         norm_cfg: dict[str, Any] | None = None,
         zero_init_residual: bool = False,
+        sobel: bool = False,
     ) -> None:
         if depth not in _ARCHITECTURES:
             raise ValueError(
@@ -68,7 +72,7 @@ class ResNet(ChainedBackbone):
         block, groups = _ARCHITECTURES[depth]
         widths = [64, *(width * block.expansion for width in (64, 128, 256, 512))]
         names = [f"feat{number}" for number in range(1, 6)]
-        super().__init__(in_channels, dict(zip(names, widths, strict=True)), out_indices)
+        super().__init__(in_channels, dict(zip(names, widths, strict=True)), out_indices, sobel)
         network = torchvision_resnet.ResNet(
             block,
             groups,
@@ -77,9 +81,9 @@ class ResNet(ChainedBackbone):
             norm_layer=_norm_factory(norm_cfg or {"type": "BN"}),
         )
         small = stem == "small"
-        self.conv1 = _first_conv(in_channels) if small else network.conv1
-        if in_channels != 3 and not small:
-            self.conv1 = _first_conv(in_channels, kernel_size=7, stride=2)
+        self.conv1 = _first_conv(self.stem_channels) if small else network.conv1
+        if self.stem_channels != 3 and not small:
+            self.conv1 = _first_conv(self.stem_channels, kernel_size=7, stride=2)
         self.bn1 = network.bn1
         self.relu = network.relu
         self.maxpool = nn.Identity() if small else network.maxpool

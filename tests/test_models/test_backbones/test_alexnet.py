@@ -16,11 +16,12 @@ def alexnet():
     return AlexNet().eval()
 
 
-@pytest.mark.parametrize("in_channels", [3, 2])
-def test_shapes_of_r18(in_channels):
+@pytest.mark.parametrize("sobel", [False, True])
+def test_shapes_of_r18(sobel):
     with torch.device("meta"):  # shapes alone, no arithmetic
-        net = AlexNet(in_channels).eval()
-        stages = net.forward_stages(torch.empty(1, in_channels, 224, 224))
+        net = AlexNet(sobel=sobel).eval()
+        stages = net.forward_stages(torch.empty(1, 3, 224, 224))
+    assert net.conv1.in_channels == (2 if sobel else 3)
     assert {name: tuple(value.shape[1:]) for name, value in stages.items()} == {
         "conv_1": (96, 55, 55),
         "relu_1": (96, 55, 55),
@@ -42,6 +43,16 @@ def test_shapes_of_r18(in_channels):
     }
     assert net.fc6.in_features == 9216
     assert net.out_channels == 4096
+
+
+def test_shapes_of_r19():
+    with torch.device("meta"):
+        net = AlexNet(widths=(64, 192, 384, 256, 256), fc_channels=(2048, 2048)).eval()
+        stages = net.forward_stages(torch.empty(1, 3, 224, 224))
+    widths = [stages[f"relu_{number}"].shape[1] for number in range(1, 6)]
+    assert widths == [64, 192, 384, 256, 256]
+    assert F.avg_pool2d(stages["relu_5"], 2).flatten(1).shape[1] == 9216
+    assert (net.fc6.in_features, net.fc7.in_features, net.out_channels) == (9216, 2048, 2048)
 
 
 def test_layers_of_r18(alexnet):

@@ -14,6 +14,12 @@ CASES = {
         dict(type="AlexNet", widths=(4, 8, 8, 8, 8), fc_channels=(16, 16)),
         (3, 224, 224),
     ),
+    "AlexNetMicro": (dict(type="AlexNetMicro"), (3, 32, 32)),
+    "AlexNetMicro Sobel": (dict(type="AlexNetMicro", sobel=True), (3, 32, 32)),
+    "VGG16BN": (
+        dict(type="VGG16BN", widths=(4,) * 12 + (2,), fc_channels=(16, 16)),
+        (3, 224, 224),
+    ),
     "LeNet5": (dict(type="LeNet5"), (1, 32, 32)),
     "ConvNet": (dict(type="ConvNet", widths=(4, 8, 16)), (3, 16, 16)),
     "ResNet": (dict(type="ResNet", depth=18, stem="small"), (3, 16, 16)),
@@ -44,7 +50,14 @@ def images(shape, batch=2):
 
 def test_every_exported_backbone_is_covered():
     covered = {cfg["type"] for cfg, _ in CASES.values()}
-    assert covered == set(backbones.__all__) - {"Backbone", "ChainedBackbone"}
+    exported = {name for name in backbones.__all__ if name in BACKBONES.module_dict}
+    assert covered == exported
+    assert set(backbones.__all__) - exported == {
+        "Backbone",
+        "ChainedBackbone",
+        "ConvFCBackbone",
+        "fold_sobel",
+    }
 
 
 def test_last_output_is_what_the_neck_takes(case):
@@ -111,8 +124,9 @@ def test_a_wrong_number_of_channels_names_key_and_both_values(case):
 
 def test_other_numbers_of_channels_can_be_had(case):
     cfg, shape = case
-    backbone = build(cfg, in_channels=2)  # two channels leave a Sobel layer
-    assert torch.isfinite(backbone(images((2, *shape[1:])))[-1]).all()
+    number = 1 if cfg.get("sobel") else 2  # two channels leave a Sobel layer
+    backbone = build(cfg, in_channels=number)
+    assert torch.isfinite(backbone(images((number, *shape[1:])))[-1]).all()
 
 
 def test_images_without_batch_are_refused(case):

@@ -47,7 +47,7 @@ POWER = 0.5
 # Length of the noise beside a direction of length 1, in the bank and in a batch: of the labels seen
 # in an iteration about one in seven changes, and the sizes of clusters stay near N / K.
 BANK_NOISE, BATCH_NOISE = 4.0, 6.0
-CHUNK = 8192
+CHUNK = 2048
 
 
 class Data:

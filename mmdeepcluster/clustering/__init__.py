@@ -3,7 +3,9 @@
 from mmdeepcluster.clustering.assigner import Assigner, Assignment
 from mmdeepcluster.clustering.functional import l2_normalize, nearest_centroid
 from mmdeepcluster.clustering.kmeans import FaissKMeans, KMeans
+from mmdeepcluster.clustering.linear_transform import LinearTransform
 from mmdeepcluster.clustering.partition import Partition
+from mmdeepcluster.clustering.pca import PCAWhitening
 from mmdeepcluster.clustering.result import ClusterResult
 from mmdeepcluster.clustering.row_share import RowShare
 from mmdeepcluster.clustering.two_means import two_means
@@ -14,6 +16,8 @@ __all__ = [
     "ClusterResult",
     "FaissKMeans",
     "KMeans",
+    "LinearTransform",
+    "PCAWhitening",
     "Partition",
     "RowShare",
     "l2_normalize",

@@ -11,10 +11,10 @@ from mmdeepcluster.clustering.functional import (
     METRICS,
     check_features,
     check_metric,
-    l2_normalize,
     scores,
     tile_rows,
 )
+from mmdeepcluster.clustering.linear_transform import LinearTransform
 
 
 class Assignment(NamedTuple):
@@ -35,8 +35,8 @@ class Assignment(NamedTuple):
 class Assigner:
     """Feature transform, centroids and metric: one rule for training, export and new images.
 
-    The transform is ``x -> (x - mean) @ projection`` where they are given (PCA), then scaling of
-    the rows to unit length where ``normalize`` is set.
+    The transform is a :class:`mmdeepcluster.clustering.LinearTransform`: ``mean``, ``projection``
+    and ``normalize`` are those of what ``PCAWhitening.fit`` returns.
 
     Args:
         centroids: Centroids (K, D) in the transformed space.
@@ -59,8 +59,7 @@ class Assigner:
         projection: Tensor | None = None,
     ) -> None:
         check_features(centroids, "centroids")
-        if (mean is None) != (projection is None):
-            raise ValueError("mean and projection must be given together")
+        self.feature_transform = LinearTransform(mean, projection, normalize)
         if projection is not None and projection.shape[1] != centroids.shape[1]:
             raise ValueError(
                 f"projection gives {projection.shape[1]} dimensions, "
@@ -68,9 +67,6 @@ class Assigner:
             )
         self.centroids = centroids.float()
         self.metric = check_metric(metric)
-        self.normalize = normalize
-        self.mean = mean
-        self.projection = projection
 
     @property
     def num_clusters(self) -> int:
@@ -80,8 +76,8 @@ class Assigner:
     @property
     def feature_dim(self) -> int:
         """Width that features must have before the transform."""
-        source = self.centroids if self.projection is None else self.projection.T
-        return source.shape[1]
+        projection = self.feature_transform.projection
+        return self.centroids.shape[1] if projection is None else len(projection)
 
     def transform(self, features: Tensor) -> Tensor:
         """Applies the feature transform to (N, D_in), in fp32."""
@@ -89,10 +85,7 @@ class Assigner:
             raise ValueError(
                 f"features must be (N, {self.feature_dim}), got {tuple(features.shape)}"
             )
-        features = features.float()
-        if self.mean is not None and self.projection is not None:
-            features = (features - self.mean.to(features)) @ self.projection.to(features)
-        return l2_normalize(features) if self.normalize else features
+        return self.feature_transform(features)
 
     def assign(self, features: Tensor) -> Assignment:
         """Nearest centroid, distance and margin of features (N, D_in), in tiles.
@@ -123,13 +116,14 @@ class Assigner:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Plain tensors for a checkpoint."""
+        transform = self.feature_transform
         state = {
             "centroids": self.centroids.cpu(),
             "metric": torch.tensor(METRICS.index(self.metric)),
-            "normalize": torch.tensor(self.normalize),
+            "normalize": torch.tensor(transform.normalize),
         }
-        if self.mean is not None and self.projection is not None:
-            state |= {"mean": self.mean.cpu(), "projection": self.projection.cpu()}
+        if transform.mean is not None and transform.projection is not None:
+            state |= {"mean": transform.mean.cpu(), "projection": transform.projection.cpu()}
         return state
 
     @classmethod

@@ -8,7 +8,12 @@ from mmdeepcluster.datasets.image_list import ImageList
 from mmdeepcluster.datasets.image_view import ImageView
 from mmdeepcluster.datasets.loader import build_eval_loader, build_train_loader
 from mmdeepcluster.datasets.pil_loading import load_rgb
-from mmdeepcluster.datasets.samplers import BalancedBatchSampler, Draw, OwnerSampler
+from mmdeepcluster.datasets.samplers import (
+    BalancedBatchSampler,
+    Draw,
+    OwnerSampler,
+    UniformClusterSampler,
+)
 from mmdeepcluster.datasets.torchvision_sets import (
     CIFAR10,
     CIFAR100,
@@ -35,6 +40,7 @@ __all__ = [
     "ImageList",
     "ImageView",
     "OwnerSampler",
+    "UniformClusterSampler",
     "build_eval_loader",
     "build_pipeline",
     "build_train_loader",

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.datasets.image_view import ImageView
-from mmdeepcluster.datasets.samplers import BalancedBatchSampler, DealtBatchSampler, OwnerSampler
+from mmdeepcluster.datasets.samplers import BalancedBatchSampler, DealtBatchSampler
+from mmdeepcluster.registry import DATA_SAMPLERS
 
 
 def build_train_loader(
@@ -27,11 +28,12 @@ def build_train_loader(
     seed: int,
     rank: int = 0,
     world_size: int = 1,
+    sampler: Mapping[str, Any] | None = None,
     prefetch_factor: int | None = None,
     pin_memory: bool = False,
     persistent_workers: bool = True,
 ) -> DataLoader[dict[str, Any]]:
-    """Builds the loader of this rank's samples, shuffled, augmented and in balanced batches.
+    """Builds the loader of this rank's draws, shuffled, augmented and in balanced batches.
 
     The batches are the same bit for bit with any number of workers. MMEngine's
     ``DistSamplerSeedHook`` finds ``set_epoch`` at ``loader.batch_sampler.sampler``.
@@ -43,6 +45,7 @@ def build_train_loader(
         seed: seed of the run: partition, order and augmentation follow from it.
         rank: number of this process.
         world_size: number of processes.
+        sampler: config of the sampler. Defaults to ``OwnerSampler``, each sample once an epoch.
         prefetch_factor: batches that each worker loads ahead. Defaults to None, torch's 2.
         pin_memory: hand out page-locked tensors, for faster copies to a GPU; without CUDA there
             is nothing to lock for and it has no effect. Defaults to False.
@@ -54,10 +57,11 @@ def build_train_loader(
     Raises:
         ValueError: ``batch_size`` is less than 1 or there are fewer samples than processes.
     """
-    sampler = OwnerSampler(len(view), seed, rank, world_size)
+    position = {"num_samples": len(view), "seed": seed, "rank": rank, "world_size": world_size}
+    draws = DATA_SAMPLERS.build({"type": "OwnerSampler", **(sampler or {}), **position})
     return DataLoader(
         view,
-        batch_sampler=BalancedBatchSampler(sampler, batch_size),
+        batch_sampler=BalancedBatchSampler(draws, batch_size),
         generator=torch.Generator().manual_seed(seed),
         pin_memory=pin_memory and torch.cuda.is_available(),
         **_worker_options(num_workers, prefetch_factor, persistent_workers),

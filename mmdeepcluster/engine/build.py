@@ -187,7 +187,7 @@ def _hooks(resolved: ResolvedConfig) -> dict[str, Any]:
             hooks[name] = hook
             continue
         hook = dict(hook)
-        if hook["type"] == "OnlineClusteringHook":
+        if hook["type"] in ("OnlineClusteringHook", "EpochClusteringHook"):
             hook["loader"] = eval_loader(resolved, dataset)
         elif hook["type"] == "ClusterMetricsHook":
             hook["eval_labels"] = dataset.eval_labels

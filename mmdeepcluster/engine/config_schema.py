@@ -137,6 +137,9 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
         ("eval_dataloader", build_eval_loader),
     ):
         yield from _plain_dict(config, name, _loader_keys(builder))
+    sampler = (config.get("train_dataloader") or {}).get("sampler")
+    if sampler is not None:
+        yield from _component(sampler, "train_dataloader.sampler", registries.DATA_SAMPLERS)
     yield from _plain_dict(config, "evaluation", _EVALUATION_KEYS)
     yield from _plain_dict(config, "randomness", _RANDOMNESS_KEYS)
     yield from _plain_dict(config, "env_cfg", _ENV_KEYS)
@@ -253,6 +256,11 @@ def _component(
     yield from _nested(config, path)
 
 
+# Parts of a model that are no modules.
+_OTHER_REGISTRIES = {
+    "clusterer": registries.CLUSTERERS,
+    "feature_transform": registries.FEATURE_TRANSFORMS,
+}
 # Parameters of the algorithm that resolve_config writes.
 _WRITTEN = {"num_samples"}
 
@@ -261,8 +269,8 @@ def _nested(config: Mapping[str, Any], path: str) -> Iterator[str]:
     for key, value in config.items():
         if not isinstance(value, Mapping) or "type" not in value:
             continue
-        if key == "clusterer":
-            yield from _component(value, f"{path}.{key}", registries.CLUSTERERS, required=True)
+        if key in _OTHER_REGISTRIES:
+            yield from _component(value, f"{path}.{key}", _OTHER_REGISTRIES[key], required=True)
         elif key.endswith("_cfg"):
             extra = {"requires_grad"}
             yield from _component(value, f"{path}.{key}", registries.MODELS, extra=extra)

@@ -34,9 +34,14 @@ def run(work_dir, resume=False, **options):
 
 
 def interrupt(work_dir, iteration, number=signal.SIGTERM, **options):
+    return interrupt_training(run, work_dir, iteration, number, **options)
+
+
+def interrupt_training(start, work_dir, iteration, number, **options):
+    """Starts a training and signals it at an iteration; what it says at the end."""
     hook = {"type": "SignalAt", "iteration": iteration, "number": int(number)}
     with pytest.raises(TrainingInterruptedError) as stopped:
-        run(work_dir, custom_hooks=[hook], **options)
+        start(work_dir, custom_hooks=[hook], **options)
     assert stopped.value.exit_code == 128 + number
     return str(stopped.value)
 

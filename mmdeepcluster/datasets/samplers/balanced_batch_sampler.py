@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 from torch.utils.data import Sampler
 
-from mmdeepcluster.datasets.samplers.owner_sampler import Draw, OwnerSampler
+from mmdeepcluster.datasets.samplers.owner_sampler import Draw
 from mmdeepcluster.registry import DATA_SAMPLERS
 
 
@@ -28,7 +29,7 @@ class BalancedBatchSampler(Sampler[list[Draw]]):
         ValueError: ``batch_size`` is less than 1.
     """
 
-    def __init__(self, sampler: OwnerSampler, batch_size: int) -> None:
+    def __init__(self, sampler: Any, batch_size: int) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.sampler = sampler

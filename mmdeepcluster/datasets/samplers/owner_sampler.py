@@ -53,6 +53,13 @@ class OwnerSampler(Sampler[Draw]):
             processes.
     """
 
+    derived_keys = {
+        "num_samples": "the data set",
+        "seed": "randomness.seed",
+        "rank": "the launcher",
+        "world_size": "the launcher",
+    }
+
     def __init__(self, num_samples: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         self.partition = Partition(num_samples, seed, rank, world_size)
         self.num_samples = num_samples

@@ -3,6 +3,7 @@
 from mmdeepcluster.engine.hooks.checkpoint_hook import EpochCheckpointHook
 from mmdeepcluster.engine.hooks.cluster_metrics_hook import ClusterMetricsHook
 from mmdeepcluster.engine.hooks.collapse_watchdog_hook import CollapseWatchdogHook
+from mmdeepcluster.engine.hooks.epoch_clustering_hook import EpochClusteringHook
 from mmdeepcluster.engine.hooks.epoch_seed_hook import EpochSeedHook
 from mmdeepcluster.engine.hooks.online_clustering_hook import OnlineClusteringHook
 from mmdeepcluster.engine.hooks.progress_hook import ProgressHook
@@ -14,6 +15,7 @@ __all__ = [
     "CollapseWatchdogHook",
     "DeferredScalarsHook",
     "EpochCheckpointHook",
+    "EpochClusteringHook",
     "EpochSeedHook",
     "IterationLoggerHook",
     "OnlineClusteringHook",

@@ -26,10 +26,11 @@ class ClusterMetricsHook(Hook):
     """Sizes of the clusters every ``interval`` iterations; agreement after each epoch.
 
     Logged (R14, R25 to R28): ``num_empty``, ``min_size``, ``max_size``, ``effective_clusters``;
-    after each epoch ``nmi_previous``, the NMI with the labels of the epoch before; with known
-    labels ``nmi`` and ``ami`` to them, and how mixed the clusters are (R29): ``mean_entropy`` in
-    nats and ``mean_noise``, the share outside of a cluster's commonest label, each the mean over
-    non-empty clusters. Known labels are read here and in the report and nowhere else.
+    after each epoch ``nmi_previous``, the NMI with the labels before (of the epoch before, or of
+    the cycle before where clusterings and epochs alternate); with known labels ``nmi`` and
+    ``ami`` to them, and how mixed the clusters are (R29): ``mean_entropy`` in nats and
+    ``mean_noise``, the share outside of a cluster's commonest label, each the mean over non-empty
+    clusters. Known labels are read here and in the report and nowhere else.
 
     Args:
         eval_labels: Known labels (N,) or None; given by the runner's builder.
@@ -91,7 +92,9 @@ class ClusterMetricsHook(Hook):
         before, now = get_algorithm(runner).snapshot_labels()
         if not is_main_process():
             return
-        values = {"nmi_previous": normalized_mutual_info(_array(before), _array(now))}
+        values = {}
+        if before is not None:
+            values["nmi_previous"] = normalized_mutual_info(_array(before), _array(now))
         if self.every_n_epochs(runner, self.label_interval) or self.is_last_train_epoch(runner):
             values |= self._agreement(now)
         self._log_epoch(runner, epoch, values)

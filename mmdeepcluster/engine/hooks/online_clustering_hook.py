@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmdeepcluster.datasets import OwnerSampler
 from mmdeepcluster.engine.access import get_algorithm
+from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
 from mmdeepcluster.models import OnlineAlgorithm, calibrate_batch_norm, extract
 from mmdeepcluster.registry import HOOKS
@@ -58,6 +59,12 @@ class OnlineClusteringHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Fills the memory by one global clustering."""
         algorithm = _online(runner)
+        sampler = runner.train_dataloader.batch_sampler.sampler
+        if not isinstance(sampler, OwnerSampler):
+            raise ConfigError(
+                f"train_dataloader.sampler: {type(algorithm).__name__} keeps the rows of a sample "
+                f"where OwnerSampler draws it, got {type(sampler).__name__}: leave it out"
+            )
         if algorithm.initialized:
             return
         runner.logger.info(f"first clustering of {algorithm.num_samples} samples ...")
@@ -77,9 +84,7 @@ class OnlineClusteringHook(Hook):
             seed_everything(derive_seed(runner.seed, "calibration"))
             calibrate_batch_norm(algorithm, runner.train_dataloader, self.calibration_passes)
         self.num_feature_passes += 1
-        # The main process clusters all of them.
-        keep = None if is_main_process() else algorithm.partition.owned
-        return extract(algorithm, self.loader, keep=keep)["neck"]
+        return extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
 
     def after_train_iter(
         self,

@@ -41,8 +41,8 @@ class ReportHook(Hook):
             untrained = knn_score(self.resolved, get_algorithm(runner))
             runner.hook_state[_STATE] = {"knn_untrained": untrained}
 
-    def before_train_epoch(self, runner: Any) -> None:
-        """Measures the clusters that training starts from."""
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Measures the clusters that training starts from, before the first step."""
         state = runner.hook_state[_STATE]
         if "initial" not in state:
             labels = get_algorithm(runner).labels()

@@ -1,6 +1,19 @@
 """Algorithms, one file for each method."""
 
-from mmdeepcluster.models.algorithms.base import BaseAlgorithm, OnlineAlgorithm
+from mmdeepcluster.models.algorithms.base import (
+    AlternatingAlgorithm,
+    BaseAlgorithm,
+    OnlineAlgorithm,
+    Reclustering,
+)
+from mmdeepcluster.models.algorithms.deepcluster import DeepCluster
 from mmdeepcluster.models.algorithms.odc import ODC
 
-__all__ = ["ODC", "BaseAlgorithm", "OnlineAlgorithm"]
+__all__ = [
+    "ODC",
+    "AlternatingAlgorithm",
+    "BaseAlgorithm",
+    "DeepCluster",
+    "OnlineAlgorithm",
+    "Reclustering",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.model import BaseModel
@@ -17,6 +17,22 @@ from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 ASSIGNER_PREFIX = "assigner."
 # Behind the name of a layer: every position of its map, not their mean.
 FLAT = ".flat"
+
+
+class Reclustering(NamedTuple):
+    """What one global clustering reports.
+
+    Attributes:
+        objective: Mean squared distance to the centroids, in the space that was clustered.
+        num_iters: Iterations of the clusterer.
+        seconds: Wall time by phase.
+        rewritten: Parameters of the head that were written anew.
+    """
+
+    objective: float
+    num_iters: int
+    seconds: dict[str, float]
+    rewritten: tuple[nn.Parameter, ...] = ()
 
 
 class BaseAlgorithm(BaseModel):
@@ -87,13 +103,17 @@ class BaseAlgorithm(BaseModel):
     def loss(self, inputs: Tensor, sample_idx: Tensor) -> dict[str, Tensor]:
         """Losses of a batch under the labels held before this iteration."""
 
+    @property
     @abstractmethod
-    def recluster(self, features: Tensor, seed: int) -> None:
+    def rows_to_cluster(self) -> Tensor | None:
+        """Samples whose features this process hands to :meth:`recluster`; None for all."""
+
+    @abstractmethod
+    def recluster(self, features: Tensor, seed: int) -> Reclustering:
         """Takes labels from one global clustering; collective.
 
         Args:
-            features: On the main process the features (N, D) of all samples, on others the rows
-                of the samples that they own.
+            features: Features (M, D) of the samples :attr:`rows_to_cluster`.
             seed: Seed of the clustering.
         """
 
@@ -102,8 +122,8 @@ class BaseAlgorithm(BaseModel):
         """Seeded sample (M, D) of the features that are clustered, for diagnostics; collective."""
 
     @abstractmethod
-    def snapshot_labels(self) -> tuple[Tensor, Tensor]:
-        """Labels (N,) at the last snapshot and now; keeps those of now for the next. Collective."""
+    def snapshot_labels(self) -> tuple[Tensor | None, Tensor]:
+        """Labels (N,) before (None where there were none) and now, to be compared; collective."""
 
     @abstractmethod
     def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
@@ -245,4 +265,19 @@ class OnlineAlgorithm(BaseAlgorithm):
         """Dissolves small clusters; returns parameters and rows that now mean another cluster."""
 
 
-__all__ = ["BaseAlgorithm", "OnlineAlgorithm"]
+class AlternatingAlgorithm(BaseAlgorithm):
+    """A method that clusters all features and learns the labels, by turns.
+
+    The hook of such methods calls :meth:`recluster`, or one of these, at the start of a cycle.
+    """
+
+    @abstractmethod
+    def keep_clustering(self) -> None:
+        """Starts a cycle with the labels of the one before."""
+
+    @abstractmethod
+    def reset_head(self, seed: int) -> tuple[nn.Parameter, ...]:
+        """Gives the head new random weights; returns its parameters."""
+
+
+__all__ = ["AlternatingAlgorithm", "BaseAlgorithm", "OnlineAlgorithm", "Reclustering"]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from mmdeepcluster.clustering import Assigner, Partition
 from mmdeepcluster.clustering.functional import cluster_sums, l2_normalize
-from mmdeepcluster.models.algorithms.base import OnlineAlgorithm
+from mmdeepcluster.models.algorithms.base import OnlineAlgorithm, Reclustering
 from mmdeepcluster.registry import ALGORITHMS, CLUSTERERS, HEADS, LOSSES, MEMORIES
 
 
@@ -165,26 +166,36 @@ class ODC(OnlineAlgorithm):
             rows += [(param, refill.cluster) for param in self.head.parameters()]
         return rows
 
-    def recluster(self, features: Tensor, seed: int) -> None:
+    @property
+    def rows_to_cluster(self) -> Tensor | None:
+        """All samples on the main process, which clusters; on others those that they own."""
+        return None if is_main_process() else self.partition.owned
+
+    def recluster(self, features: Tensor, seed: int) -> Reclustering:
         """Fills the memory by one global clustering [0, section 3.1]; collective.
 
         Args:
-            features: On the main process, which clusters, the features (N, D) of all samples; on
-                others the rows of the samples that they own.
+            features: Features (M, D) of the samples :attr:`rows_to_cluster`.
             seed: Seed of the clustering.
 
         Raises:
             ValueError: If a feature holds NaN or infinity.
         """
+        start = time.perf_counter()
         features = features.to(self.memory.features.device)
         assignments = torch.empty(self.num_samples, dtype=torch.int64, device=features.device)
+        figures = torch.zeros(2, dtype=torch.float64, device=features.device)
         if is_main_process():
             result = self.clusterer.fit(l2_normalize(features), seed=seed)
             assignments.copy_(result.assignments)
+            figures.copy_(torch.tensor([result.objective, result.num_iters]))
             features = self.partition.own(features)
         broadcast(assignments)
+        broadcast(figures)
         self.memory.fill(features, assignments)
         self.cycle += 1
+        objective, num_iters = figures.tolist()
+        return Reclustering(objective, int(num_iters), {"k-means": time.perf_counter() - start})
 
     def feature_sample(self, max_rows: int, seed: int) -> Tensor:
         """Rows of the memory, unit length, at most ``max_rows`` of them; collective."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdeepcluster.registry import HEADS
@@ -33,6 +34,28 @@ class ClusterHead(nn.Module):
         """Logits (B, K)."""
         logits: Tensor = self.fc(features)
         return logits
+
+    @torch.no_grad()
+    def reset(self, seed: int) -> None:
+        """New random weights and zero biases, the same on every process and device."""
+        generator = torch.Generator().manual_seed(seed)
+        weight = torch.randn(self.fc.weight.shape, generator=generator)
+        self.fc.weight.copy_(weight * self.init_std)
+        self.fc.bias.zero_()
+
+    @torch.no_grad()
+    def point_to(self, means: Tensor) -> None:
+        """Lets each row point from the overall mean of the clusters to the mean of its own.
+
+        Rows have the length that random ones have on average, so the first loss is about ln K.
+
+        Args:
+            means: Mean input of the head over the members of each cluster (K, D).
+        """
+        length = self.init_std * means.shape[1] ** 0.5
+        directions = F.normalize(means - means.mean(dim=0), dim=1)
+        self.fc.weight.copy_(directions * length)
+        self.fc.bias.zero_()
 
     @torch.no_grad()
     def copy_row(self, source: int, target: int, seed: int) -> None:

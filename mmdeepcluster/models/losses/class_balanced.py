@@ -14,8 +14,8 @@ def cluster_weights(counts: Tensor, power: float) -> Tensor:
 
     An empty cluster counts as one sample, so its weight is finite.
     """
-    weights = counts.clamp_min(1).float().pow(-power)
-    return weights / weights.max()
+    weights = counts.clamp_min(1).float().pow_(-power)
+    return weights.div_(weights.max())
 
 
 @LOSSES.register_module()

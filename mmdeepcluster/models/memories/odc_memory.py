@@ -215,7 +215,8 @@ class ODCMemory(LabelBank):
         self.sums.index_add_(0, old_label, (old * -share).double())
         self.sums.index_add_(0, label, (new * share).double())
         numbers = weight.new_zeros(0) if numbers is None else numbers
-        totals = torch.cat([torch.zeros_like(self.counts), numbers])
+        totals = weight.new_zeros(self.num_clusters + len(numbers))
+        totals[self.num_clusters :] = numbers
         totals.index_add_(0, old_label, -weight)
         totals.index_add_(0, label, weight)
         self._add_up(totals)
@@ -302,9 +303,9 @@ class ODCMemory(LabelBank):
         Returns:
             The refilled ids with the cluster they took members from.
         """
-        small = self.counts < self.min_cluster_size
-        if not bool(small.any()):
+        if int(self.counts.min()) >= self.min_cluster_size:
             return []
+        small = self.counts < self.min_cluster_size
         members = small[self.labels].nonzero().flatten()
         target = nearest_centroid(
             self.features[members], self.centroids, self.assign_metric, allowed=~small

@@ -1,0 +1,5 @@
+_base_ = "default_runtime.py"
+
+# DeepCluster clusters before each epoch.
+default_hooks = dict(clustering=dict(_delete_=True, type="EpochClusteringHook", interval=1))
+log_processor = dict(custom_cfg=[])

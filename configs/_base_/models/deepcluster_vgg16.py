@@ -1,0 +1,5 @@
+_base_ = "deepcluster_base.py"
+
+# VGG-16 with batch norm behind a Sobel filter; what is clustered is the last fully connected layer
+# before its ReLU.
+model = dict(backbone=dict(type="VGG16BN", in_channels=3, sobel=True))

@@ -1,0 +1,17 @@
+"""DeepCluster on the digits that come with scikit-learn: no download, a minute on a laptop CPU.
+
+Paper: Deep Clustering for Unsupervised Learning of Visual Features, arXiv 1807.05520.
+Command: python tools/train.py configs/deepcluster/deepcluster_lenet5_digits.py
+"""
+
+_base_ = [
+    "../_base_/models/deepcluster_lenet5.py",
+    "../_base_/datasets/digits.py",
+    "../_base_/schedules/sgd_deepcluster.py",
+    "../_base_/deepcluster_runtime.py",
+]
+
+model = dict(num_clusters=20)
+train_dataloader = dict(sampler=dict(type="UniformClusterSampler"))
+train_cfg = dict(max_epochs=50)
+auto_scale_lr = dict(base_batch_size=64)

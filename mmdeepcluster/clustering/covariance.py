@@ -50,7 +50,10 @@ def as_float(rows: Features) -> Tensor:
 @contextmanager
 def full_fp32() -> Iterator[None]:
     """Products in true fp32 within, also where the user allowed TF32 or bf16 for the network."""
-    switches = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    switches: list[Any] = [
+        torch.backends.cuda.matmul,
+        getattr(torch.backends.mkldnn, "matmul", None),
+    ]
     if not all(hasattr(switch, "fp32_precision") for switch in switches):  # before torch 2.9
         legacy = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")

@@ -32,6 +32,7 @@ from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.registry import DATASETS, MEMORIES, SCOPE
 
 AUTO = "auto"
+_DIM = "model.feature_transform.dim"
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,10 @@ def _apply_data_root(cfg: Config, options: Mapping[str, Any]) -> bool:
 def _use_auto_sizes(cfg: Config, num_samples: int, options: Mapping[str, Any]) -> None:
     """Sizes configured for another data set become 'auto' when this one is too small for them."""
     model = cfg.model
+    transform = model.get("feature_transform")
+    if transform and transform.get("dim", 0) >= num_samples and _DIM not in options:
+        transform.dim = num_samples // 2
+        print_log(f"{_DIM}: {transform.dim} (auto, from {num_samples} images)", "current")
     configured = model.get("num_clusters", AUTO)
     if configured != AUTO and num_samples >= MIN_SAMPLES_PER_CLUSTER * configured:
         return

@@ -1,8 +1,10 @@
 """Clustering of feature matrices; usable without the rest of the package."""
 
 from mmdeepcluster.clustering.assigner import Assigner, Assignment
+from mmdeepcluster.clustering.faiss_kmeans import FaissKMeans
+from mmdeepcluster.clustering.fast_assign import nearest_certified
 from mmdeepcluster.clustering.functional import l2_normalize, nearest_centroid
-from mmdeepcluster.clustering.kmeans import FaissKMeans, KMeans
+from mmdeepcluster.clustering.kmeans import KMeans
 from mmdeepcluster.clustering.partition import Partition
 from mmdeepcluster.clustering.result import ClusterResult
 from mmdeepcluster.clustering.row_share import RowShare
@@ -18,5 +20,6 @@ __all__ = [
     "RowShare",
     "l2_normalize",
     "nearest_centroid",
+    "nearest_certified",
     "two_means",
 ]

@@ -129,7 +129,7 @@ class CentroidSearch:
         labels = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
         few = max(_FEW, len(self.centroids) // _FEW_SHARE)
         last = depth + 1 == len(self._ladder)
-        many = (counts == 0) | (counts > few) if not last else torch.zeros_like(counts, dtype=bool)
+        many = ((counts == 0) | (counts > few)) & (not last)
         close = (counts > 1) & ~many
         alone = pairs.where(counts[pairs.row] == 1)
         labels[alone.row] = alone.column
@@ -261,7 +261,7 @@ def _in_threads(
     Each thread multiplies alone: the search between two products then uses all cores, too.
     """
     threads = min(torch.get_num_threads(), len(spans))
-    if device.type != "cpu" or threads == 1:
+    if device.type != "cpu" or threads <= 1:
         return [search(span) for span in spans]
     own = torch.get_num_threads()
     try:

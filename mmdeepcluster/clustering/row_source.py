@@ -43,7 +43,8 @@ class RowSource:
             raise ValueError(f"{name} must be floating point numbers, got {features.dtype}")
         self.features = features
         self.device = features.device if isinstance(features, Tensor) else torch.device("cpu")
-        self.num_rows, self.dim = features.shape
+        self.num_rows = int(features.shape[0])
+        self.dim = int(features.shape[1])
 
     def __len__(self) -> int:
         return self.num_rows

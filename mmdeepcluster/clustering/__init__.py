@@ -1,8 +1,10 @@
 """Clustering of feature matrices; usable without the rest of the package."""
 
 from mmdeepcluster.clustering.assigner import Assigner, Assignment
+from mmdeepcluster.clustering.faiss_kmeans import FaissKMeans
+from mmdeepcluster.clustering.fast_assign import nearest_certified
 from mmdeepcluster.clustering.functional import l2_normalize, nearest_centroid
-from mmdeepcluster.clustering.kmeans import FaissKMeans, KMeans
+from mmdeepcluster.clustering.kmeans import KMeans
 from mmdeepcluster.clustering.linear_transform import LinearTransform
 from mmdeepcluster.clustering.partition import Partition
 from mmdeepcluster.clustering.pca import PCAWhitening
@@ -22,5 +24,6 @@ __all__ = [
     "RowShare",
     "l2_normalize",
     "nearest_centroid",
+    "nearest_certified",
     "two_means",
 ]

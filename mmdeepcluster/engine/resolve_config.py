@@ -66,7 +66,7 @@ def resolve_config(
     options = dict(options or {})
     cfg = load_config(config)
     check_option_roots(options, cfg)
-    cfg.merge_from_dict(options)
+    merge_options(cfg, options)
     _import_custom_modules(cfg)
     init_default_scope(cfg.get("default_scope", SCOPE))
     _expand_vis_backends(cfg)
@@ -107,6 +107,27 @@ def load_config(config: str | Path | Config) -> Config:
         raise ConfigError(
             f"config file {config} cannot be read: {type(error).__name__}: {reason}"
         ) from error
+
+
+def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Puts ``--cfg-options`` into a config; a part that is None there may be given keys.
+
+    Raises:
+        ConfigError: If an option goes below a key that holds a plain value.
+    """
+    for option in options:
+        part: Any = cfg
+        *parents, _ = option.split(".")
+        for key in parents:
+            if not isinstance(part, (Config, Mapping)):
+                break
+            if key in part and part[key] is None:
+                part[key] = {}
+            part = part.get(key)
+    try:
+        cfg.merge_from_dict(dict(options))
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"--cfg-options {', '.join(options)}: {error}") from error
 
 
 def build_dataset(config: Mapping[str, Any]) -> BaseImageDataset:

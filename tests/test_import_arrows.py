@@ -13,6 +13,7 @@ ALLOWED = {
     "clustering": set(),
     "datasets": {"clustering"},
     "evaluation": {"clustering"},
+    "visualization": {"clustering"},
     "models/backbones": set(),
     "models/necks": set(),
     "models/heads": set(),
@@ -36,7 +37,7 @@ ALLOWED = {
         "models/memories",
     },
     "engine": {"clustering", "models", "datasets", "evaluation", "models/algorithms"},
-    "apis": {"clustering", "models", "datasets", "evaluation", "engine"},
+    "apis": {"clustering", "models", "datasets", "evaluation", "visualization", "engine"},
     "tools": {"apis", "engine"},
 }
 EVERYONE = {"registry", "version"}
@@ -68,7 +69,7 @@ def arrows():
         parts = path.relative_to(ROOT / PACKAGE).with_suffix("").parts
         source = room(parts[:-1] if parts[-1] == "__init__" else parts)
         yield from ((path, source, name) for name in imports(path))
-    for path in sorted((ROOT / "tools").glob("*.py")):
+    for path in sorted((ROOT / "tools").rglob("*.py")):
         yield from ((path, "tools", name) for name in imports(path))
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmdeepcluster.clustering.functional import check_features, nearest_centroid
-from mmdeepcluster.clustering.kmeans import check_num_samples, fill_empty_clusters, summarize
+from mmdeepcluster.clustering.empty_clusters import split_largest
+from mmdeepcluster.clustering.fast_assign import nearest_certified
+from mmdeepcluster.clustering.functional import check_features
+from mmdeepcluster.clustering.kmeans import check_num_samples
+from mmdeepcluster.clustering.points import Points
 from mmdeepcluster.clustering.result import ClusterResult
+from mmdeepcluster.clustering.summarize import summarize
 from mmdeepcluster.registry import CLUSTERERS
 
 
@@ -68,5 +72,5 @@ class RandomNearest(_Baseline):
 
     def _labels(self, features: Tensor, generator: torch.Generator) -> Tensor:
         chosen = torch.randperm(len(features), generator=generator)[: self.num_clusters]
-        labels = nearest_centroid(features, features[chosen.to(features.device)])
-        return fill_empty_clusters(features, labels, self.num_clusters, generator)
+        labels = nearest_certified(features, features[chosen.to(features.device)])
+        return split_largest(Points(features), labels, self.num_clusters, generator)

@@ -9,9 +9,10 @@ from scipy.sparse import coo_matrix, csr_matrix
 from torch import Tensor
 
 from mmdeepcluster.clustering.functional import check_features
-from mmdeepcluster.clustering.kmeans import KMeans, check_num_samples, summarize
+from mmdeepcluster.clustering.kmeans import KMeans, check_num_samples
 from mmdeepcluster.clustering.neighbors import nearest_neighbors
 from mmdeepcluster.clustering.result import ClusterResult
+from mmdeepcluster.clustering.summarize import summarize
 from mmdeepcluster.registry import CLUSTERERS
 
 FloatArray = NDArray[np.float64]

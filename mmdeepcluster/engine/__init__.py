@@ -1,8 +1,12 @@
 """Where MMEngine ends and this package begins: start-up, checkpoints, and when things happen."""
 
 from mmdeepcluster.engine.access import get_algorithm
-from mmdeepcluster.engine.build import build_runner, default_work_dir
-from mmdeepcluster.engine.checkpoint_io import find_last_checkpoint, read_checkpoint
+from mmdeepcluster.engine.build import build_runner, default_work_dir, eval_loader
+from mmdeepcluster.engine.checkpoint_io import (
+    find_last_checkpoint,
+    read_checkpoint,
+    write_atomically,
+)
 from mmdeepcluster.engine.errors import ConfigError, TrainingError, TrainingInterruptedError
 from mmdeepcluster.engine.launch import LAUNCHERS, from_main, join_processes, leave_processes
 from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
@@ -13,7 +17,8 @@ from mmdeepcluster.engine.resolve_config import (
     merge_options,
     resolve_config,
 )
-from mmdeepcluster.engine.runner import DeepClusterRunner, load_algorithm
+from mmdeepcluster.engine.runner import DeepClusterRunner, build_algorithm, load_algorithm
+from mmdeepcluster.engine.seeding import derive_seed, seed_everything
 from mmdeepcluster.engine.summary import describe, warn_if_short
 from mmdeepcluster.engine.threads import share_cores
 
@@ -26,10 +31,13 @@ __all__ = [
     "ResolvedConfig",
     "TrainingError",
     "TrainingInterruptedError",
+    "build_algorithm",
     "build_runner",
     "cpu_has_bfloat16",
     "default_work_dir",
+    "derive_seed",
     "describe",
+    "eval_loader",
     "finalize",
     "find_last_checkpoint",
     "from_main",
@@ -41,6 +49,8 @@ __all__ = [
     "merge_options",
     "read_checkpoint",
     "resolve_config",
+    "seed_everything",
     "share_cores",
     "warn_if_short",
+    "write_atomically",
 ]

@@ -386,6 +386,20 @@ def restore_algorithm(
         raise ConfigError(f"{source} does not fit this config: {reason}") from error
 
 
+def build_algorithm(resolved: ResolvedConfig) -> BaseAlgorithm:
+    """Builds the algorithm of a config, untrained, without a runner.
+
+    If the seed was set just before (``seed_everything``), its weights are those that a training
+    with this seed starts from, apart from ``model.init_cfg``, which ``init_weights`` applies.
+    """
+    cfg = resolved.cfg
+    model = dict(cfg.model.to_dict())
+    if cfg.get("data_preprocessor") is not None:
+        model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
+    algorithm: BaseAlgorithm = ALGORITHMS.build(model)
+    return algorithm
+
+
 def load_algorithm(resolved: ResolvedConfig, path: str | Path) -> BaseAlgorithm:
     """Builds the algorithm of a config and restores a checkpoint into it, without a runner.
 
@@ -393,10 +407,7 @@ def load_algorithm(resolved: ResolvedConfig, path: str | Path) -> BaseAlgorithm:
         ConfigError: If the checkpoint is damaged or belongs to something else.
     """
     cfg = resolved.cfg
-    model = dict(cfg.model.to_dict())
-    if cfg.get("data_preprocessor") is not None:
-        model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
-    algorithm: BaseAlgorithm = ALGORITHMS.build(model)
+    algorithm = build_algorithm(resolved)
     seed = cfg.get("randomness", {}).get("seed") or 0
     algorithm.shard(Partition(algorithm.num_samples, seed, get_rank(), get_world_size()))
     fingerprint = resolved.dataset.fingerprint()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,7 +53,9 @@ def _both_trivial(first: IntArray, second: IntArray) -> bool:
     return bool((first == first[0]).all() and (second == second[0]).all())
 
 
-def normalized_mutual_info(a: ArrayLike, b: ArrayLike) -> float:
+def normalized_mutual_info(
+    a: ArrayLike, b: ArrayLike, *, average: Literal["arithmetic", "geometric"] = "arithmetic"
+) -> float:
     """Normalised mutual information ``2 I(a; b) / (H(a) + H(b))`` (R25).
 
     Chance raises it with the number of clusters: compare different numbers of clusters by
@@ -62,6 +64,8 @@ def normalized_mutual_info(a: ArrayLike, b: ArrayLike) -> float:
     Args:
         a: Non-negative ids (N,).
         b: Non-negative ids (N,).
+        average: Mean of both entropies that is divided by: ``arithmetic``, or ``geometric``,
+            ``sqrt(H(a) H(b))``, as scikit-learn below 0.22.
 
     Returns:
         0 to 1; NaN where both have a single cluster. That is 0/0, and the 1 that is often
@@ -74,7 +78,7 @@ def normalized_mutual_info(a: ArrayLike, b: ArrayLike) -> float:
     first, second = check_pair(a, b, ("a", "b"))
     if _both_trivial(first, second):
         return float("nan")
-    return float(normalized_mutual_info_score(first, second))
+    return float(normalized_mutual_info_score(first, second, average_method=average))
 
 
 def adjusted_mutual_info(a: ArrayLike, b: ArrayLike) -> float:

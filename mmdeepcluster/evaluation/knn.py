@@ -128,24 +128,39 @@ def knn_accuracy(
     return float((predictions == truth.to(predictions.device)).double().mean())
 
 
+def check_labelled(features: Tensor, labels: Tensor, name: str) -> None:
+    """Refuses features without one class each.
+
+    Args:
+        features: Features (N, D).
+        labels: Classes (N,).
+        name: What they are called: ``train`` or ``test``.
+
+    Raises:
+        ValueError: If shapes do not fit, features are not finite, or a label is negative or no
+            integer.
+    """
+    check_features(features, f"{name}_features")
+    if labels.shape != (len(features),):
+        raise ValueError(
+            f"{name}_labels must be one class per row (N,), got shape {tuple(labels.shape)} "
+            f"for {len(features)} {name}_features"
+        )
+    if labels.is_floating_point() or int(labels.min()) < 0:
+        raise ValueError(
+            f"{name}_labels must be integers >= 0, got {labels.dtype} with minimum "
+            f"{labels.min().item()}: leave out samples that have no label"
+        )
+
+
 def _check(train_features: Tensor, train_labels: Tensor, queries: Tensor) -> None:
-    check_features(train_features, "train_features")
+    check_labelled(train_features, train_labels, "train")
     if queries is not train_features:
         check_features(queries, "test_features")
     if queries.shape[1] != train_features.shape[1]:
         raise ValueError(
             f"test_features have {queries.shape[1]} dimensions, train_features "
             f"{train_features.shape[1]}: extract both from the same layer"
-        )
-    if train_labels.shape != (len(train_features),):
-        raise ValueError(
-            f"train_labels must be one class per row (N,), got shape {tuple(train_labels.shape)} "
-            f"for {len(train_features)} train_features"
-        )
-    if train_labels.is_floating_point() or int(train_labels.min()) < 0:
-        raise ValueError(
-            f"train_labels must be integers >= 0, got {train_labels.dtype} with minimum "
-            f"{train_labels.min().item()}: leave out samples that have no label"
         )
 
 

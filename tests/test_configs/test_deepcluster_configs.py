@@ -1,4 +1,4 @@
-"""The DeepCluster configs hold the numbers of the paper and of the releases (R3 to R5, R9 to R11)."""
+"""The DeepCluster configs hold the numbers of paper and releases (R3 to R5, R9 to R11)."""
 
 from pathlib import Path
 

@@ -193,6 +193,18 @@ class TestExtraction:
         }
         assert torch.equal(found["backbone"], F.relu(found["fc_7"]))
 
+    def test_flattened_maps_of_r41(self, odc):
+        # every position, channel by channel; the plain name is the mean over positions
+        names = ("conv_2.flat", "conv_2", "fc_1.flat", "neck.flat", "backbone.flat")
+        found = extract(odc, self.Loader(range(20)), names)
+        assert [found[name].shape[1] for name in names] == [1600, 16, 120, 8, 84]
+        means = found["conv_2.flat"].view(20, 16, 100).mean(dim=2)
+        torch.testing.assert_close(means, found["conv_2"], rtol=1e-4, atol=1e-5)
+        plain = extract(odc, self.Loader(range(20)))["neck"]
+        assert torch.equal(plain, found["neck.flat"])
+        with pytest.raises(ValueError, match=r"unknown layers \['fc_9.flat'\]"):
+            extract(odc, self.Loader(range(5)), ("fc_9.flat",))
+
     def test_twice_the_same_and_nothing_disturbed(self, odc):
         odc.train()
         rng, state = torch.get_rng_state(), {k: v.clone() for k, v in odc.state_dict().items()}

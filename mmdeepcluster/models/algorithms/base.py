@@ -15,6 +15,8 @@ from mmdeepcluster.models.necks import global_average_pool
 from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
 ASSIGNER_PREFIX = "assigner."
+# Behind the name of a layer: every position of its map, not their mean.
+FLAT = ".flat"
 
 
 class Reclustering(NamedTuple):
@@ -167,7 +169,8 @@ class BaseAlgorithm(BaseModel):
 
         Args:
             inputs: Normalised images (B, C, H, W).
-            layers: Names out of :attr:`layers`; maps are averaged over positions.
+            layers: Names out of :attr:`layers`. Maps are averaged over positions; with ``.flat``
+                behind the name (``relu_5.flat``) they are flattened, channel by channel.
 
         Returns:
             One fp32 matrix (B, D_layer) for each name.
@@ -175,20 +178,30 @@ class BaseAlgorithm(BaseModel):
         Raises:
             ValueError: For an unknown name.
         """
-        unknown = [name for name in layers if name not in self.layers]
+        sources = {name: _source(name, self.layers) for name in layers}
+        unknown = [name for name, source in sources.items() if source not in self.layers]
         if unknown:
-            raise ValueError(f"unknown layers {unknown}; this model has {list(self.layers)}")
-        stages: dict[str, Tensor] = {}
-        if any(name in self.backbone.stage_names for name in layers):
-            stages = self.backbone.forward_stages(inputs)
-            last = stages[self.backbone.stage_names[self.backbone.out_indices[-1]]]
+            raise ValueError(
+                f"unknown layers {unknown}; this model has {list(self.layers)}, each also with "
+                f"'{FLAT}' behind it"
+            )
+        outputs: dict[str, Tensor] = {}
+        if any(source in self.backbone.stage_names for source in sources.values()):
+            outputs |= self.backbone.forward_stages(inputs)
+            last = outputs[self.backbone.stage_names[self.backbone.out_indices[-1]]]
         else:
             last = self.backbone(inputs)[-1]
-        found = {name: global_average_pool(stage) for name, stage in stages.items()}
-        found["backbone"] = global_average_pool(last)
-        if "neck" in layers:
-            found["neck"] = self.neck(last)
-        return {name: found[name].float() for name in layers}
+        outputs["backbone"] = last
+        if "neck" in sources.values():
+            outputs["neck"] = self.neck(last)
+        return {
+            name: (
+                outputs[source].flatten(1)
+                if name != source
+                else global_average_pool(outputs[source])
+            ).float()
+            for name, source in sources.items()
+        }
 
     def cluster_state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs besides weights: plain tensors, global sample order.
@@ -218,6 +231,11 @@ class BaseAlgorithm(BaseModel):
         self.load_memory_state(state)
         self.cycle = cycle
         self.assigner = Assigner.from_state_dict(assigner) if assigner else None
+
+
+def _source(name: str, layers: Sequence[str]) -> str:
+    """The layer that a name means, without ``.flat``."""
+    return name if name in layers else name.removesuffix(FLAT)
 
 
 class OnlineAlgorithm(BaseAlgorithm):

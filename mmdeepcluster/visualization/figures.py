@@ -1,0 +1,93 @@
+"""Figures as PNG files, by matplotlib, an optional dependency."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def histograms(
+    path: str | Path, samples: Mapping[str, Sequence[float]], xlabel: str, title: str
+) -> bool:
+    """Draws one histogram per sample, with its median.
+
+    Args:
+        path: PNG file to write.
+        samples: Numbers by name.
+        xlabel: What the numbers are.
+        title: Title.
+
+    Returns:
+        Whether it was drawn: not without matplotlib.
+    """
+    figure = _figure(6.4, 1.0 + 1.8 * len(samples))
+    if figure is None:
+        return False
+    axes = figure.subplots(len(samples), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (name, values) in zip(axes, samples.items(), strict=True):
+        axis.hist(values, bins=min(20, max(5, len(values) // 3)))
+        median = statistics.median(values)
+        axis.axvline(median, color="black", linestyle="--", label=f"median {median:.4f}")
+        axis.set_ylabel("seeds")
+        axis.set_title(name, fontsize="medium")
+        axis.legend(loc="upper right")
+    axes[-1].set_xlabel(xlabel)
+    _save(figure, path, title)
+    return True
+
+
+def points(
+    path: str | Path,
+    series: Mapping[str, Sequence[tuple[Any, float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+) -> bool:
+    """Draws y over x for each series; x that are no numbers get a place each, in order.
+
+    Args:
+        path: PNG file to write.
+        series: Points (x, y) by name.
+        xlabel: What x is.
+        ylabel: What y is.
+        title: Title.
+
+    Returns:
+        Whether it was drawn: not without matplotlib.
+    """
+    figure = _figure(6.4, 4.4)
+    if figure is None:
+        return False
+    axis = figure.subplots()
+    xs = [x for values in series.values() for x, _ in values]
+    numeric = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in xs)
+    places: dict[Any, Any] = {x: x for x in xs}
+    if not numeric:
+        places = {x: place for place, x in enumerate(dict.fromkeys(xs))}
+        axis.set_xticks(list(places.values()), [str(x) for x in places])
+    elif min(xs) > 0 and max(xs) > 30 * min(xs):
+        axis.set_xscale("log")
+    for name, values in series.items():
+        axis.plot([places[x] for x, _ in values], [y for _, y in values], "o-", label=name)
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    if len(series) > 1:
+        axis.legend()
+    _save(figure, path, title)
+    return True
+
+
+def _figure(width: float, height: float) -> Any:
+    """An empty figure that no window belongs to, or None without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Any, path: str | Path, title: str) -> None:
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)

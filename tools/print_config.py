@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Parses and prints."""
     args = parse_args()
-    from mmdeepcluster.engine import load_config, resolve_config
+    from mmdeepcluster.engine import load_config, merge_options, resolve_config
     from mmdeepcluster.engine.config_schema import check_option_roots
 
     if args.resolve:
@@ -31,7 +31,7 @@ def main() -> None:
     else:
         cfg = load_config(args.config)
         check_option_roots(args.cfg_options, cfg)
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options or {})
     print(cfg.pretty_text)
 
 

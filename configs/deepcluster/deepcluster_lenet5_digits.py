@@ -13,5 +13,6 @@ _base_ = [
 
 model = dict(num_clusters=20)
 train_dataloader = dict(sampler=dict(type="UniformClusterSampler"))
-train_cfg = dict(max_epochs=50)
+optim_wrapper = dict(optimizer=dict(lr=0.1))
+train_cfg = dict(max_epochs=100)
 auto_scale_lr = dict(base_batch_size=64)

@@ -25,8 +25,9 @@ from mmdeepcluster.clustering.row_share import ROW_TILE, RowShare
 Features = Tensor | NDArray[Any]
 
 # Columns of one product. Only the blocks on and above the diagonal are computed, so smaller blocks
-# save more of the other half; below 256 the product itself becomes slower.
-_BLOCK = 256
+# save more of the other half. 256 are a tenth faster on a machine that does nothing else, but where
+# other processes use the cores, threads wait for each other in each operation: few, large ones.
+_BLOCK = 512
 # The centre that is subtracted before the products is a mean of each 16th row: any point near the
 # mean would do, what is left of the mean is subtracted afterwards.
 _CENTRE_STRIDE = 16
@@ -50,7 +51,10 @@ def as_float(rows: Features) -> Tensor:
 @contextmanager
 def full_fp32() -> Iterator[None]:
     """Products in true fp32 within, also where the user allowed TF32 or bf16 for the network."""
-    switches = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    switches: list[Any] = [
+        torch.backends.cuda.matmul,
+        getattr(torch.backends.mkldnn, "matmul", None),
+    ]
     if not all(hasattr(switch, "fp32_precision") for switch in switches):  # before torch 2.9
         legacy = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")

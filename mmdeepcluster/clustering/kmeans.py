@@ -1,38 +1,68 @@
-"""Plain seeded k-means on a feature matrix, on any torch device."""
+"""Seeded k-means on a feature matrix: any torch device, one process or several."""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from mmdeepcluster.clustering.functional import (
-    check_features,
-    cluster_sums,
-    nearest_centroid,
-)
+from mmdeepcluster.clustering.empty_clusters import drop_empty, split_largest
+from mmdeepcluster.clustering.fast_assign import SearchRows, nearest_certified
+from mmdeepcluster.clustering.functional import Metric, check_features
+from mmdeepcluster.clustering.kmeans_init import random_rows, spread_rows
+from mmdeepcluster.clustering.lloyd import Lloyd, Totals
+from mmdeepcluster.clustering.points import Points
 from mmdeepcluster.clustering.result import ClusterResult
-from mmdeepcluster.clustering.two_means import two_means
+from mmdeepcluster.clustering.row_share import RowShare
+from mmdeepcluster.clustering.row_source import Matrix
 from mmdeepcluster.registry import CLUSTERERS
+
+Init = Literal["random", "k-means++"]
+Empty = Literal["split", "compact"]
 
 
 @CLUSTERERS.register_module()
 class KMeans:
-    """Lloyd's algorithm in fp32, all points used, no cluster empty in what it returns.
+    """Lloyd's algorithm, all points used, no cluster empty in what it returns.
 
-    A centroid that lost its members moves to the point farthest from its own centroid; clusters
-    still empty after the last assignment are refilled by splitting the largest one.
+    Labels are exact: each is that of a brute-force search in fp64, lowest index on ties
+    (:mod:`.fast_assign`), and sums do not depend on their order (:mod:`.points`). So labels,
+    centroids and objective are the same bits for any number of processes and threads.
+
+    A cluster that lost its members gets a perturbed copy of the largest cluster's centroid.
 
     Args:
         num_clusters: K. Derived from ``model.num_clusters`` in a config.
-        max_iters: Most iterations; stops earlier when no label changes. Defaults to 20, the
-            value of DeepCluster and ODC.
+        max_iters: Most iterations, each an update of the centroids and an assignment; stops earlier
+            when no label changes. Defaults to 20, the value of DeepCluster and ODC.
         num_restarts: Runs from different starts, of which the one with the lowest objective is
-            kept. Defaults to 1.
+            kept. A run from given centroids or labels is not repeated. Defaults to 1.
+        init: Start of a run for which none is given: ``random`` rows, or ``k-means++``
+            (:func:`.kmeans_init.spread_rows`).
+        spherical: Whether centroids are scaled to unit length and the largest product wins. Rows
+            must have unit length.
+        empty: What is done about clusters that are empty in the end. ``split`` divides the largest
+            ones until there are K; ``compact`` leaves them out, and ``num_clusters`` of the result
+            may be less than K.
+
+    Raises:
+        ValueError: If an argument has no sense.
     """
 
     derived_keys = {"num_clusters": "model.num_clusters"}
+    # Whether processes can cluster together, each with its share of the rows.
+    distributed = True
 
-    def __init__(self, num_clusters: int, max_iters: int = 20, num_restarts: int = 1) -> None:
+    def __init__(
+        self,
+        num_clusters: int,
+        max_iters: int = 20,
+        num_restarts: int = 1,
+        init: Init = "random",
+        spherical: bool = False,
+        empty: Empty = "split",
+    ) -> None:
         for name, value in (
             ("num_clusters", num_clusters),
             ("max_iters", max_iters),
@@ -40,64 +70,158 @@ class KMeans:
         ):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        for name, choice, choices in (("init", init, Init), ("empty", empty, Empty)):
+            if choice not in get_args(choices):
+                raise ValueError(f"{name} must be one of {get_args(choices)}, got {choice!r}")
         self.num_clusters = num_clusters
         self.max_iters = max_iters
         self.num_restarts = num_restarts
+        self.init = init
+        self.spherical = spherical
+        self.empty = empty
 
-    def fit(self, features: Tensor, seed: int) -> ClusterResult:
+    def fit(
+        self,
+        features: Matrix,
+        seed: int,
+        *,
+        centroids: Tensor | None = None,
+        assignments: Tensor | None = None,
+        share: RowShare | None = None,
+    ) -> ClusterResult:
         """Clusters the rows.
 
         Args:
-            features: Matrix (N, D), any float type; computed in fp32.
+            features: Matrix (N, D) of any float type, computed in fp32: a tensor, an array, or a
+                memory map larger than memory, which is read in chunks.
             seed: The same seed and features give the same labels.
+            centroids: Start (K, D), for example those of an earlier result.
+            assignments: Start by a partition, int64 (N,), for example that of an earlier result.
+                Its means are the first centroids, so it stays good when the axes of the features
+                turned meanwhile, as those of a PCA do. Ids are in [0, K).
+            share: ``features`` are these rows alone, and all processes cluster together. Each
+                iteration sends one message of ``8 K (D + 1) + 8`` bytes. ``centroids`` and
+                ``assignments`` are still those of all, the latter of all N rows.
 
         Returns:
-            The run with the lowest objective.
+            The run with the lowest objective, for all N rows on every process.
 
         Raises:
-            ValueError: If N is less than K, or a row holds NaN or infinity.
+            ValueError: If N is less than K, a row holds NaN or infinity or, if spherical, has not
+                unit length, or a start has a wrong shape.
         """
-        check_num_samples(features, self.num_clusters)
-        check_features(features)
-        features = features.float()
+        points = Points(features, share)
+        self._check(points, centroids, assignments)
         generator = torch.Generator().manual_seed(seed)
-        runs = [self._fit_once(features, generator) for _ in range(self.num_restarts)]
-        return min(runs, key=lambda run: run.objective)
+        rows = SearchRows(points.source, self._metric, points.mean, keep=True)
+        given = centroids is not None or assignments is not None
+        runs = []
+        for _ in range(1 if given else self.num_restarts):
+            run = Lloyd(points, self.num_clusters, self.spherical, generator, rows)
+            runs.append(self._run(run, centroids, assignments))
+        return min(runs, key=lambda result: result.objective)
 
-    def _fit_once(self, features: Tensor, generator: torch.Generator) -> ClusterResult:
-        chosen = torch.randperm(len(features), generator=generator)[: self.num_clusters]
-        centroids = features[chosen.to(features.device)]
-        assignments = nearest_centroid(features, centroids)
-        num_iters = 0
-        while num_iters < self.max_iters:
-            num_iters += 1
-            centroids = self._update(features, assignments, centroids)
-            moved = nearest_centroid(features, centroids)
-            if torch.equal(moved, assignments):
-                break
-            assignments = moved
-        assignments = fill_empty_clusters(features, assignments, self.num_clusters, generator)
-        return summarize(features, assignments, self.num_clusters, num_iters)
+    def predict(self, features: Matrix, centroids: Tensor | ClusterResult) -> Tensor:
+        """Nearest centroid of each row of (N, D), int64 (N,).
 
-    def _update(self, features: Tensor, assignments: Tensor, centroids: Tensor) -> Tensor:
-        counts = torch.bincount(assignments, minlength=self.num_clusters)
-        sums = cluster_sums(features, assignments, self.num_clusters)
-        means = (sums / counts.clamp_min(1).unsqueeze(1)).float()
-        empty = (counts == 0).nonzero().flatten()
-        if len(empty):
-            distance = (features - centroids[assignments]).square().sum(dim=1)
-            # As many points as there are empty centroids; N >= K makes sure they exist.
-            means[empty] = features[distance.topk(len(empty)).indices]
-        return means
+        Args:
+            features: As for :meth:`fit`; rows must be finite.
+            centroids: Centroids (K, D), or the result whose centroids they are.
+        """
+        if isinstance(centroids, ClusterResult):
+            centroids = centroids.centroids
+        return nearest_certified(features, centroids, self._metric)
+
+    @property
+    def _metric(self) -> Metric:
+        return "dot" if self.spherical else "l2"
+
+    def _check(self, points: Points, centroids: Tensor | None, assignments: Tensor | None) -> None:
+        check_num_samples(points.num_rows, self.num_clusters)
+        if self.spherical and not points.unit:
+            raise ValueError(
+                "spherical k-means needs rows of unit length: apply l2_normalize to the features, "
+                "or set spherical=False"
+            )
+        if centroids is not None and assignments is not None:
+            raise ValueError("give centroids or assignments as a start, not both")
+        if centroids is not None:
+            check_features(centroids, "centroids")
+            expected = (self.num_clusters, points.dim)
+            if centroids.shape != expected:
+                raise ValueError(f"centroids must be {expected}, got {tuple(centroids.shape)}")
+        if assignments is not None:
+            check_assignments(assignments, points.num_rows, self.num_clusters)
+
+    def _run(
+        self, run: Lloyd, centroids: Tensor | None, assignments: Tensor | None
+    ) -> ClusterResult:
+        points, totals = run.points, None
+        if assignments is not None:
+            own = assignments[points.share.start : points.share.stop]
+            totals = run.start_from_labels(own.to(points.device))
+            centroids = run.update(totals)
+        elif centroids is None:
+            choose = random_rows if self.init == "random" else spread_rows
+            centroids = choose(points, self.num_clusters, run.generator)
+        assert centroids is not None
+        totals, objectives, num_iters = self._iterate(
+            run, run.finish(centroids.to(points.device).double()), totals
+        )
+        return self._result(run, totals, objectives, num_iters)
+
+    def _iterate(
+        self, run: Lloyd, centroids: Tensor, totals: Totals | None
+    ) -> tuple[Totals, tuple[float, ...], int]:
+        """Totals in the end, objective after each iteration, and the number of iterations.
+
+        Args:
+            run: Labels and sums, which are left as they are in the end.
+            centroids: Start (K, D).
+            totals: Those of the labels that ``centroids`` are the means of, if there are any; to
+                compute them was the first half of an iteration.
+        """
+        if totals is None:
+            centroids = run.update(run.assign(centroids))
+        objectives: list[float] = []
+        while True:
+            totals = run.assign(centroids)
+            objectives.append(run.points.mean_distance(totals.sums, totals.counts, centroids))
+            if totals.changed == 0 or len(objectives) == self.max_iters:
+                return totals, tuple(objectives), len(objectives)
+            centroids = run.update(totals)
+
+    def _result(
+        self, run: Lloyd, totals: Totals, objectives: tuple[float, ...], num_iters: int
+    ) -> ClusterResult:
+        points, size = run.points, self.num_clusters
+        assert run.labels is not None
+        labels = points.share.gather(run.labels)
+        sums, counts, _ = totals
+        if bool((counts == 0).any()) and self.empty == "compact":
+            labels = drop_empty(labels, size)
+            sums, counts = sums[counts > 0], counts[counts > 0]
+        elif bool((counts == 0).any()):
+            labels = split_largest(points, labels, size, run.generator)
+            own = labels[points.share.start : points.share.stop]
+            sums, counts, _ = run.start_from_labels(own)
+        centroids = run.finish(sums / counts.unsqueeze(1))
+        return ClusterResult(
+            assignments=labels,
+            centroids=centroids,
+            counts=counts,
+            objective=points.mean_distance(sums, counts, centroids),
+            num_iters=num_iters,
+            objectives=objectives,
+        )
 
 
-def check_num_samples(features: Tensor, num_clusters: int) -> None:
+def check_num_samples(num_samples: int, num_clusters: int) -> None:
     """Refuses N < K.
 
     Raises:
         ValueError: If there are fewer rows than clusters.
     """
-    num_samples = len(features)
     if num_samples < num_clusters:
         raise ValueError(
             f"cannot make {num_clusters} clusters from {num_samples} samples: "
@@ -105,105 +229,19 @@ def check_num_samples(features: Tensor, num_clusters: int) -> None:
         )
 
 
-def fill_empty_clusters(
-    features: Tensor, assignments: Tensor, num_clusters: int, generator: torch.Generator
-) -> Tensor:
-    """Splits the largest clusters until none of the K is empty (R6).
-
-    Args:
-        features: Rows (N, D), N at least K.
-        assignments: Cluster of each row, int64 (N,).
-        num_clusters: K.
-        generator: CPU generator for splits of equal rows.
-
-    Returns:
-        Assignments (N,) in which every id of [0, K) occurs.
-    """
-    counts = torch.bincount(assignments, minlength=num_clusters)
-    empty = (counts == 0).nonzero().flatten().tolist()
-    if not empty:
-        return assignments
-    assignments = assignments.clone()
-    for cluster in empty:
-        largest = int(counts.argmax())
-        members = (assignments == largest).nonzero().flatten()
-        moved = members[two_means(features[members], generator)]
-        assignments[moved] = cluster
-        counts[cluster] = len(moved)
-        counts[largest] -= len(moved)
-    return assignments
-
-
-def summarize(
-    features: Tensor, assignments: Tensor, num_clusters: int, num_iters: int
-) -> ClusterResult:
-    """Centroids, counts and objective of an assignment."""
-    counts = torch.bincount(assignments, minlength=num_clusters)
-    centroids = cluster_sums(features, assignments, num_clusters) / counts.unsqueeze(1)
-    # mean |x - c|^2 = mean |x|^2 - sum_k n_k |c_k|^2 / N, in fp64 so that it does not cancel
-    squares = [float(block.double().square().sum()) for block in features.split(65536)]
-    within = sum(squares) - float((counts * centroids.square().sum(dim=1)).sum())
-    return ClusterResult(
-        assignments=assignments,
-        centroids=centroids.float(),
-        counts=counts,
-        objective=max(0.0, within / len(features)),
-        num_iters=num_iters,
-    )
-
-
-@CLUSTERERS.register_module()
-class FaissKMeans(KMeans):
-    """The same contract by ``faiss.Kmeans`` on the CPU, an optional extra.
-
-    faiss does not promise that the last assignment leaves no cluster empty; such clusters are
-    refilled as in :class:`KMeans`.
-
-    Args:
-        num_clusters: K. Derived from ``model.num_clusters`` in a config.
-        max_iters: Iterations of faiss. Defaults to 20.
-        num_restarts: ``nredo`` of faiss. Defaults to 1.
+def check_assignments(assignments: Tensor, num_samples: int, num_clusters: int) -> None:
+    """Refuses what is no partition of N rows into clusters [0, K).
 
     Raises:
-        ImportError: If faiss is not installed.
+        ValueError: If the shape, the type or an id is wrong.
     """
-
-    def __init__(self, num_clusters: int, max_iters: int = 20, num_restarts: int = 1) -> None:
-        super().__init__(num_clusters, max_iters, num_restarts)
-        try:
-            import faiss
-        except ImportError as error:
-            raise ImportError(
-                "FaissKMeans needs faiss: pip install mmdeepcluster[faiss], "
-                "or use model.clusterer.type='KMeans'"
-            ) from error
-        self._faiss = faiss
-
-    def fit(self, features: Tensor, seed: int) -> ClusterResult:
-        """Clusters the rows (N, D); see :meth:`KMeans.fit`."""
-        check_num_samples(features, self.num_clusters)
-        check_features(features)
-        matrix = features.float().cpu().contiguous()
-        kmeans = self._faiss.Kmeans(
-            matrix.shape[1],
-            self.num_clusters,
-            niter=self.max_iters,
-            nredo=self.num_restarts,
-            seed=seed % (2**31),
-            max_points_per_centroid=len(matrix),  # every point is used; faiss would subsample
-            min_points_per_centroid=1,
+    if assignments.dtype != torch.int64 or assignments.shape != (num_samples,):
+        raise ValueError(
+            f"assignments must be int64 ({num_samples},), got {assignments.dtype} "
+            f"{tuple(assignments.shape)}"
         )
-        kmeans.train(matrix.numpy())
-        centroids = torch.from_numpy(kmeans.centroids)
-        assignments = nearest_centroid(matrix, centroids)
-        generator = torch.Generator().manual_seed(seed)
-        assignments = fill_empty_clusters(matrix, assignments, self.num_clusters, generator)
-        result = summarize(matrix, assignments, self.num_clusters, self.max_iters)
-        device = features.device
-        return ClusterResult(
-            assignments=result.assignments.to(device),
-            centroids=result.centroids.to(device),
-            counts=result.counts.to(device),
-            objective=result.objective,
-            num_iters=result.num_iters,
+    low, high = int(assignments.min()), int(assignments.max())
+    if low < 0 or high >= num_clusters:
+        raise ValueError(
+            f"assignments lie in [{low}, {high}] but there are {num_clusters} clusters"
         )

@@ -14,10 +14,13 @@ class ClusterResult:
 
     Attributes:
         assignments: Cluster of each sample, int64 (N,).
-        centroids: Mean of the members of each cluster, fp32 (K, D).
+        centroids: Mean of the members of each cluster, fp32 (K, D); of unit length in spherical
+            k-means.
         counts: Members of each cluster, int64 (K,), all at least 1.
         objective: Mean squared distance of the samples to their centroids.
         num_iters: Iterations that were run.
+        objectives: Mean squared distance after each iteration, to the centroids that it assigned
+            to. Does not increase where no empty cluster was repaired. Empty where unknown.
 
     Raises:
         ValueError: If shapes or types disagree, an id is outside [0, K), the counts are not those
@@ -29,6 +32,7 @@ class ClusterResult:
     counts: Tensor
     objective: float
     num_iters: int
+    objectives: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.assignments.dtype != torch.int64 or self.assignments.ndim != 1:

@@ -11,7 +11,12 @@ from mmdeepcluster.engine.errors import ConfigError, TrainingError, TrainingInte
 from mmdeepcluster.engine.launch import LAUNCHERS, from_main, join_processes, leave_processes
 from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
 from mmdeepcluster.engine.report import FinalResult, finalize
-from mmdeepcluster.engine.resolve_config import ResolvedConfig, load_config, resolve_config
+from mmdeepcluster.engine.resolve_config import (
+    ResolvedConfig,
+    load_config,
+    merge_options,
+    resolve_config,
+)
 from mmdeepcluster.engine.runner import DeepClusterRunner, build_algorithm, load_algorithm
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
 from mmdeepcluster.engine.summary import describe, warn_if_short
@@ -41,6 +46,7 @@ __all__ = [
     "leave_processes",
     "load_algorithm",
     "load_config",
+    "merge_options",
     "read_checkpoint",
     "resolve_config",
     "seed_everything",

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size, is_distributed
 
 from mmdeepcluster.engine.errors import ConfigError
-from mmdeepcluster.engine.resolve_config import load_config
+from mmdeepcluster.engine.resolve_config import load_config, merge_options
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 # Where each launcher says rank, number of processes, and rank on this machine.
@@ -45,7 +45,7 @@ def join_processes(
         ConfigError: As there, or for an unknown key.
     """
     cfg = load_config(config)
-    cfg.merge_from_dict(dict(options or {}))
+    merge_options(cfg, options or {})
     wanted = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
     unknown = wanted.keys() - {"backend", "timeout"}
     if unknown:

@@ -32,6 +32,7 @@ from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.registry import DATASETS, MEMORIES, SCOPE
 
 AUTO = "auto"
+_DIM = "model.feature_transform.dim"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def resolve_config(
     options = dict(options or {})
     cfg = load_config(config)
     check_option_roots(options, cfg)
-    cfg.merge_from_dict(options)
+    merge_options(cfg, options)
     _import_custom_modules(cfg)
     init_default_scope(cfg.get("default_scope", SCOPE))
     _expand_vis_backends(cfg)
@@ -108,6 +109,27 @@ def load_config(config: str | Path | Config) -> Config:
         ) from error
 
 
+def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Puts ``--cfg-options`` into a config; a part that is None there may be given keys.
+
+    Raises:
+        ConfigError: If an option goes below a key that holds a plain value.
+    """
+    for option in options:
+        part: Any = cfg
+        *parents, _ = option.split(".")
+        for key in parents:
+            if not isinstance(part, (Config, Mapping)):
+                break
+            if key in part and part[key] is None:
+                part[key] = {}
+            part = part.get(key)
+    try:
+        cfg.merge_from_dict(dict(options))
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"--cfg-options {', '.join(options)}: {error}") from error
+
+
 def build_dataset(config: Mapping[str, Any]) -> BaseImageDataset:
     """Builds the data set; what is wrong with it becomes a :class:`ConfigError`."""
     try:
@@ -147,6 +169,10 @@ def _apply_data_root(cfg: Config, options: Mapping[str, Any]) -> bool:
 def _use_auto_sizes(cfg: Config, num_samples: int, options: Mapping[str, Any]) -> None:
     """Sizes configured for another data set become 'auto' when this one is too small for them."""
     model = cfg.model
+    transform = model.get("feature_transform")
+    if transform and transform.get("dim", 0) >= num_samples and _DIM not in options:
+        transform.dim = num_samples // 2
+        print_log(f"{_DIM}: {transform.dim} (auto, from {num_samples} images)", "current")
     configured = model.get("num_clusters", AUTO)
     if configured != AUTO and num_samples >= MIN_SAMPLES_PER_CLUSTER * configured:
         return

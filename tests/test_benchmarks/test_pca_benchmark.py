@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_error_is_no_larger_than_that_of_faiss(tmp_path):
+def test_error_is_that_of_faiss(tmp_path):
     pytest.importorskip("faiss", reason="faiss is an optional extra")
     file = tmp_path / "result.json"
     command = [sys.executable, "benchmarks/pca.py", "--small", "--threads", "1", "--json", file]
@@ -20,7 +20,6 @@ def test_error_is_no_larger_than_that_of_faiss(tmp_path):
     assert run.returncode == 0, run.stderr[-2000:]
     result = json.loads(file.read_text())
     errors = result["error_against_fp64"]
-    assert 0 < errors["ours"] < 1e-4  # both describe the same directions
-    assert errors["ours"] <= 2 * errors["faiss"]
+    assert 0 < errors["ours"] <= 2 * errors["faiss"] < 1e-3  # both find the same directions
     assert result["faiss_over_ours"]["runs"] == 2
     assert {"command", "machine", "versions", "settings", "targets"} <= result.keys()

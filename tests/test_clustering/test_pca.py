@@ -38,7 +38,7 @@ def test_two_dimensions_by_hand():
 @pytest.mark.parametrize("whiten", [True, False])
 @pytest.mark.parametrize("shape", [(3000, 40), (300, 300), (2500, 600)])
 def test_is_that_of_sklearn_up_to_sign(whiten, shape):
-    # R4; 600 columns are three blocks, 2500 rows three tiles
+    # R4; 600 columns are two blocks, 2500 rows three tiles
     rows = correlated(*shape, offset=3.0)
     transform = PCAWhitening(20, whiten=whiten, normalize=False).fit(rows)
     reference = PCA(20, whiten=whiten, svd_solver="full").fit(rows.double().numpy())

@@ -36,6 +36,11 @@ def photos(tmp_path_factory):
 
 def test_there_are_configs():
     assert {
+        "deepcluster_alexnet",
+        "deepcluster_lenet5_digits",
+        "deepcluster_r50",
+        "deepcluster_r50_sobel",
+        "deepcluster_vgg16",
         "odc_alexnet",
         "odc_lenet5_digits",
         "odc_lenet5_fmnist",
@@ -49,10 +54,14 @@ def test_keys_are_read(path):
     check_config(load_config(path))
 
 
+PAPERS = {"odc": "2006.10645", "deepcluster": "1807.05520", "deep_dive": "2207.11839"}
+
+
 def test_header_names_paper_command_and_expected_result(path):
     header = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    assert "arXiv 2006.10645" in header
-    assert f"python tools/train.py {path.relative_to(CONFIGS.parent)}" in header
+    name = path.relative_to(CONFIGS.parent)
+    assert f"arXiv {PAPERS[name.parts[1]]}" in header
+    assert f"python tools/train.py {name}" in header or f"tools/dist_train.sh {name}" in header
     assert "Expected" in header
 
 
@@ -65,8 +74,10 @@ def test_a_small_folder_replaces_the_images(path, photos):
     # R74: sizes that 200 images are too few for become automatic
     resolved = resolve_config(path, {"data_root": str(photos)})
     assert len(resolved.dataset) == resolved.cfg.model.num_samples == 200
-    assert resolved.cfg.model.num_clusters == 16
-    assert resolved.cfg.model.memory.min_cluster_size == 2
+    model = resolved.cfg.model
+    assert model.num_clusters == 16
+    assert model.get("memory", {}).get("min_cluster_size", 2) == 2
+    assert (model.get("feature_transform") or {}).get("dim", 100) == 100
     assert resolved.dataset.eval_labels is None
 
 
@@ -74,7 +85,7 @@ def test_model_is_built(path):
     cfg = load_config(path)
     model = cfg.model.to_dict() | {"num_samples": 40 * cfg.model.num_clusters}
     model["data_preprocessor"] = cfg.data_preprocessor.to_dict()
-    model["memory"].pop("min_cluster_size", None)
+    model.get("memory", {}).pop("min_cluster_size", None)
     with torch.device("meta"):  # no memory, no arithmetic
         algorithm = ALGORITHMS.build(model)
     assert algorithm.num_clusters == cfg.model.num_clusters

@@ -6,7 +6,7 @@ from processes import run_processes
 
 from mmdeepcluster.clustering import PCAWhitening, RowShare
 
-N, D = 4 * 1024 + 100, 300  # five tiles, the last one short; two blocks of columns
+N, D = 4 * 1024 + 100, 600  # five tiles, the last one short; two blocks of columns
 
 
 def whitened(bad_row=None):

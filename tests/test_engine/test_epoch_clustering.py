@@ -25,7 +25,7 @@ class Observer(Hook):
     """Keeps what a cycle starts with and which labels each iteration learned."""
 
     priority = "LOWEST"
-    seen: list = []  # noqa: RUF012
+    seen: list = []
     wrong = 0
 
     def before_train(self, runner):
@@ -150,7 +150,7 @@ def test_labels_of_two_persistent_workers_are_those_of_the_cycle(tmp_path, monke
 
 
 class TestResume:
-    OPTIONS = {  # noqa: RUF012
+    OPTIONS = {
         "train_cfg.max_epochs": 4,
         "default_hooks.clustering.halt_after": 3,
         "default_hooks.clustering.interval": 1,

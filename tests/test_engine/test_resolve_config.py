@@ -4,7 +4,7 @@ import importlib
 import logging
 
 import pytest
-from conftest_engine import DIGITS, truncate
+from conftest_engine import CONFIGS, DIGITS, truncate
 
 from mmdeepcluster.engine import ConfigError, load_config, resolve_config
 from mmdeepcluster.engine.auto_defaults import auto_min_cluster_size, auto_num_clusters
@@ -145,6 +145,17 @@ class TestUnknownKeys:
     def test_did_you_mean(self, option, message):
         with pytest.raises(ConfigError, match=message):
             resolve_config(DIGITS, {option: 1})
+
+    def test_a_part_that_is_none_may_be_given_keys(self):
+        config = CONFIGS / "deepcluster" / "deepcluster_lenet5_digits.py"
+        options = {
+            "model.feature_transform.type": "PCAWhitening",
+            "model.feature_transform.dim": 8,
+        }
+        transform = resolve_config(config, options).cfg.model.feature_transform
+        assert transform == {"type": "PCAWhitening", "dim": 8}
+        with pytest.raises(ConfigError, match=r"--cfg-options model.type.x: "):
+            resolve_config(config, {"model.type.x": 1})
 
     @pytest.mark.parametrize(
         ("option", "message"),

@@ -52,7 +52,7 @@ def test_labels_are_those_of_the_clustering():
     assert algorithm.cluster_counts.tolist() == [N // K] * K
     # mean squared distance in the space that was clustered, unit rows
     rows = l2_normalize(features())
-    means = torch.stack([rows[TRUTH == c].mean(dim=0) for c in range(K)])
+    means = torch.stack([rows[c == TRUTH].mean(dim=0) for c in range(K)])
     expected = float((rows - means[TRUTH]).square().sum(dim=1).mean())
     assert result.objective == pytest.approx(expected, rel=1e-4)
     assert result.seconds.keys() == {"PCA", "k-means", "assign"}

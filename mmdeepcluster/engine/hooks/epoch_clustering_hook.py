@@ -176,7 +176,7 @@ def _alternating(runner: Any) -> AlternatingAlgorithm:
     algorithm = get_algorithm(runner)
     if not isinstance(algorithm, AlternatingAlgorithm):
         raise TypeError(
-            "EpochClusteringHook needs a method that alternates such as DeepCluster, got model.type="
-            f"{type(algorithm).__name__}"
+            "EpochClusteringHook needs a method that alternates such as DeepCluster, got "
+            f"model.type={type(algorithm).__name__}"
         )
     return algorithm

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import time
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -208,7 +209,7 @@ class DeepCluster(AlternatingAlgorithm):
         self.cycle += 1
         times.append(time.perf_counter())
         phases = ("PCA", "k-means", "assign")
-        seconds = [after - before for before, after in zip(times, times[1:], strict=False)]
+        seconds = [after - before for before, after in pairwise(times)]
         return Reclustering(
             objective, num_iters, dict(zip(phases, seconds, strict=True)), rewritten
         )

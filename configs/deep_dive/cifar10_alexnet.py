@@ -36,6 +36,8 @@ evaluation = dict(probe_layer="relu_5.avg2")
 
 train_dataloader = dict(batch_size=256, num_workers=4, sampler=dict(type="UniformClusterSampler"))
 eval_dataloader = dict(batch_size=256, num_workers=4)
+# the authors' code starts the head anew in each cycle, also after clustering has halted
+default_hooks = dict(clustering=dict(reset_head_when_halted=True))
 optim_wrapper = dict(optimizer=dict(lr=0.05, momentum=0.9, weight_decay=1e-5))
 train_cfg = dict(max_epochs=100)
 auto_scale_lr = dict(base_batch_size=256)

@@ -32,6 +32,8 @@ eval_pipeline = [
 evaluation = dict(probe_layer="relu_5.flat")
 
 train_dataloader = dict(batch_size=64, sampler=dict(type="UniformClusterSampler"))
+# the authors' code starts the head anew in each cycle, also after clustering has halted
+default_hooks = dict(clustering=dict(reset_head_when_halted=True))
 optim_wrapper = dict(optimizer=dict(lr=0.1, momentum=0.9, weight_decay=1e-3))
 train_cfg = dict(max_epochs=100)
 auto_scale_lr = dict(base_batch_size=64)

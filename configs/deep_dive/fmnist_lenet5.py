@@ -31,6 +31,8 @@ eval_pipeline = [
 evaluation = dict(probe_layer="conv_2.flat")
 
 train_dataloader = dict(batch_size=128, sampler=dict(type="UniformClusterSampler"))
+# the authors' code starts the head anew in each cycle, also after clustering has halted
+default_hooks = dict(clustering=dict(reset_head_when_halted=True))
 optim_wrapper = dict(optimizer=dict(lr=0.1, momentum=0.1, weight_decay=1e-3))
 train_cfg = dict(max_epochs=50)
 auto_scale_lr = dict(base_batch_size=128)

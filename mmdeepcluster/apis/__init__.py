@@ -2,12 +2,16 @@
 
 from mmdeepcluster.apis.evaluate import evaluate
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
+from mmdeepcluster.apis.sweep import run_sweep
+from mmdeepcluster.apis.sweep_plan import load_sweep
 from mmdeepcluster.apis.train import prepare_training, train
 
 __all__ = [
     "evaluate",
     "initial_alignment",
+    "load_sweep",
     "prepare_training",
     "rank_by_initial_alignment",
+    "run_sweep",
     "train",
 ]

@@ -44,6 +44,7 @@ def points(
     xlabel: str,
     ylabel: str,
     title: str,
+    joined: bool = True,
 ) -> bool:
     """Draws y over x for each series; x that are no numbers get a place each, in order.
 
@@ -53,6 +54,7 @@ def points(
         xlabel: What x is.
         ylabel: What y is.
         title: Title.
+        joined: Whether a line joins the points of a series, in their order.
 
     Returns:
         Whether it was drawn: not without matplotlib.
@@ -69,8 +71,9 @@ def points(
         axis.set_xticks(list(places.values()), [str(x) for x in places])
     elif min(xs) > 0 and max(xs) > 30 * min(xs):
         axis.set_xscale("log")
+    style = "o-" if joined else "o"
     for name, values in series.items():
-        axis.plot([places[x] for x, _ in values], [y for _, y in values], "o-", label=name)
+        axis.plot([places[x] for x, _ in values], [y for _, y in values], style, label=name)
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
     if len(series) > 1:

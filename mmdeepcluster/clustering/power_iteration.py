@@ -110,7 +110,7 @@ class PowerIterationClustering:
                 or infinity.
         """
         if self.num_clusters is not None:
-            check_num_samples(features, self.num_clusters)
+            check_num_samples(len(features), self.num_clusters)
         check_features(features)
         features = features.float()
         found, distances = nearest_neighbors(features, self.num_neighbors)

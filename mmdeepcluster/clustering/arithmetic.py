@@ -16,6 +16,7 @@ measured, not estimated. Summing n terms with unit roundoff u adds ``n u (|y| |b
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +69,7 @@ def ladder(device: torch.device) -> tuple[Arithmetic, ...]:
     return FP32, FP64
 
 
+@functools.cache
 def cpu_multiplies_bf16() -> bool:
     """Whether this CPU has bf16 dot products (AVX512-BF16 or AMX), as far as Linux tells."""
     info = Path("/proc/cpuinfo")
@@ -91,10 +93,6 @@ class RowOperand(NamedTuple):
     length: Tensor
     lost: Tensor
     lift: Tensor
-
-    def span(self, start: int, stop: int) -> RowOperand:
-        """Rows ``[start, stop)``."""
-        return RowOperand(*(part[start:stop] for part in self))
 
 
 def row_operand(

@@ -193,14 +193,13 @@ def propose(rows: RowOperand, centroids: CentroidOperand) -> Pairs:
     step = max(1, (_TILE_SCORES if on_cpu else _GPU_TILE_SCORES) // size)
     step = min(step, _TILE_ROWS) if on_cpu else step
     scratch = rows.matrix.new_empty(min(step, len(rows.matrix)) if on_cpu else 0, size)
-    found = []
+    found, errors = [], centroids.error(rows)
     for start in range(0, len(rows.matrix), step):
-        part = rows.span(start, start + step)
-        error = centroids.error(part)
+        part, error = rows.matrix[start : start + step], errors[start : start + step]
         if not on_cpu:
-            flat = _candidates(_product_on_gpu(part.matrix, centroids.matrix), error)
+            flat = _candidates(_product_on_gpu(part, centroids.matrix), error)
         else:
-            tile = torch.mm(part.matrix, centroids.matrix.T, out=scratch[: len(part.matrix)])
+            tile = torch.mm(part, centroids.matrix.T, out=scratch[: len(part)])
             flat = (_candidates_bf16 if tile.dtype == torch.bfloat16 else _candidates)(tile, error)
         found.append(flat + start * size)
     flat = torch.cat(found)

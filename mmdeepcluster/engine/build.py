@@ -23,6 +23,7 @@ from mmdeepcluster.datasets import (
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.config_schema import did_you_mean
 from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.engine.evaluation_options import EvaluationOptions
 from mmdeepcluster.engine.resolve_config import ResolvedConfig, build_dataset
 from mmdeepcluster.engine.runner import DeepClusterRunner
 from mmdeepcluster.engine.train_loop import ResumableTrainLoop
@@ -107,7 +108,24 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         raise ConfigError(str(text)) from error
     _check_custom_keys(cfg, runner)
     _check_forward(runner, [view, ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")])
+    _check_probe_layer(resolved, runner)
     return runner
+
+
+def _check_probe_layer(resolved: ResolvedConfig, runner: DeepClusterRunner) -> None:
+    """Refuses a layer for the final probe that the network does not have."""
+    layer = EvaluationOptions.from_config(resolved.cfg).probe_layer
+    if layer is None:
+        return
+    algorithm = get_algorithm(runner)
+    view = ImageView(resolved.dataset, resolved.cfg.eval_pipeline, name="eval_pipeline")
+    blank = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
+    try:
+        with torch.no_grad():
+            inputs = algorithm.data_preprocessor({"inputs": blank})["inputs"]
+            algorithm.extract(inputs, (layer,))
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(f"evaluation.probe_layer: {' '.join(str(error).split())}") from error
 
 
 def _check_custom_keys(cfg: Any, runner: DeepClusterRunner) -> None:

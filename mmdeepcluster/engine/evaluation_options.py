@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mmdeepcluster.engine.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class EvaluationOptions:
@@ -16,14 +18,28 @@ class EvaluationOptions:
         knn_k: Neighbours that vote.
         knn_temperature: Temperature of their weights.
         max_samples: A larger set is measured on a seeded subset of this many images.
+        probe_layer: Layer on which a linear classifier is trained after the training (R41), such
+            as ``relu_5.flat``; needs known labels and ``test_split``. None trains none.
     """
 
     test_split: str | None = None
     knn_k: int = 20
     knn_temperature: float = 0.07
     max_samples: int = 100_000
+    probe_layer: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.probe_layer is not None and self.test_split is None:
+            raise ConfigError(
+                f"evaluation.probe_layer={self.probe_layer!r} needs test images: set "
+                "evaluation.test_split, or leave it out"
+            )
 
     @classmethod
     def from_config(cls, cfg: Any) -> EvaluationOptions:
-        """Reads ``cfg.evaluation``."""
+        """Reads ``cfg.evaluation``.
+
+        Raises:
+            ConfigError: For options that do not go together.
+        """
         return cls(**(cfg.get("evaluation") or {}))

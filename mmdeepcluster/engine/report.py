@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from mmdeepcluster.evaluation import (
     clustering_scores,
     feature_spread,
     knn_accuracy,
+    linear_probe,
     normalized_mutual_info,
     rank_me,
 )
@@ -96,6 +98,41 @@ def knn_score(
     }
 
 
+def probe_score(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict[str, Any] | None:
+    """Accuracy of a linear classifier on ``evaluation.probe_layer`` (R41); collective.
+
+    Features are extracted once, in evaluation mode: the network cannot change.
+
+    Returns:
+        What :func:`~mmdeepcluster.evaluation.linear_probe` found, on the main process; None
+        elsewhere, and where no layer is named or there are no labelled test images.
+    """
+    options = EvaluationOptions.from_config(resolved.cfg)
+    heldout = heldout_dataset(resolved)
+    labels = resolved.dataset.eval_labels
+    layer = options.probe_layer
+    if layer is None or heldout is None or labels is None or heldout.eval_labels is None:
+        return None
+    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    subset = _subset(len(labels), options.max_samples, seed)
+    train = extract(
+        algorithm, eval_loader(resolved, resolved.dataset, subset), (layer,), keep=_main_keeps()
+    )[layer]
+    test = extract(algorithm, eval_loader(resolved, heldout), (layer,), keep=_main_keeps())[layer]
+    if not is_main_process():
+        return None
+    known = torch.from_numpy(np.asarray(labels if subset is None else labels[subset]))
+    device = algorithm.data_preprocessor.device
+    result = linear_probe(
+        train.to(device),
+        known,
+        test.to(device),
+        torch.from_numpy(heldout.eval_labels),
+        seed=derive_seed(seed, "linear probe"),
+    )
+    return {"layer": layer, **asdict(result)}
+
+
 def scores_to_labels(assignments: Tensor, labels: np.ndarray | None) -> dict[str, float]:
     """NMI, AMI, ARI and Hungarian accuracy, empty where no labels are known."""
     if labels is None:
@@ -138,6 +175,7 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
     loader = eval_loader(resolved, dataset)
     features = extract(algorithm, loader, layers, keep=_main_keeps())
     knn = knn_score(resolved, algorithm, features.get("backbone"))
+    probe = probe_score(resolved, algorithm)
     labels = algorithm.labels()
     if not is_main_process():
         return None
@@ -148,6 +186,7 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
     seed = resolved.cfg.get("randomness", {}).get("seed", 0)
     report = {
         "knn": knn,
+        "probe": probe,
         "memory": {
             **scores_to_labels(labels, dataset.eval_labels),
             **cluster_health(algorithm.cluster_counts.cpu().numpy()).as_dict(),

@@ -159,7 +159,8 @@ def _apply_data_root(cfg: Config, options: Mapping[str, Any]) -> bool:
     }
     cfg.dataset = {"type": "ImageFolder", "root": str(folder), **given}
     cfg.data_root = None
-    cfg.evaluation = {**(cfg.get("evaluation") or {}), "test_split": None}
+    without = {"test_split": None, "probe_layer": None}  # there are no test images
+    cfg.evaluation = {**(cfg.get("evaluation") or {}), **without}
     if "model" in cfg:
         cfg.model.pop("num_samples", None)
     return True

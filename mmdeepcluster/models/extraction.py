@@ -40,8 +40,8 @@ def extract(
         algorithm: The model, not wrapped.
         loader: Batches ``dict(inputs, sample_idx)`` in which every sample occurs once.
         layers: Names out of ``algorithm.layers``, as ``algorithm.extract`` understands them: maps
-            are averaged over positions, or flattened with ``.flat`` behind the name. Defaults to
-            the features that are clustered.
+            are averaged over positions, or flattened with ``.flat`` or ``.avg2`` behind the
+            name. Defaults to the features that are clustered.
         out: Preallocated matrices to write into, by layer. Defaults to new ones on the CPU.
         keep: Ascending samples, int64 (M,), whose rows this process wants. Defaults to all.
 

@@ -75,7 +75,8 @@ def test_a_small_folder_replaces_the_images(path, photos):
     resolved = resolve_config(path, {"data_root": str(photos)})
     assert len(resolved.dataset) == resolved.cfg.model.num_samples == 200
     model = resolved.cfg.model
-    assert model.num_clusters == 16
+    configured = load_config(path).model.num_clusters
+    assert model.num_clusters == (configured if configured <= 200 // 39 else 16)
     assert model.get("memory", {}).get("min_cluster_size", 2) == 2
     assert (model.get("feature_transform") or {}).get("dim", 100) == 100
     assert resolved.dataset.eval_labels is None

@@ -195,9 +195,12 @@ class TestExtraction:
 
     def test_flattened_maps_of_r41(self, odc):
         # every position, channel by channel; the plain name is the mean over positions
-        names = ("conv_2.flat", "conv_2", "fc_1.flat", "neck.flat", "backbone.flat")
+        names = ("conv_2.flat", "conv_2", "fc_1.flat", "neck.flat", "backbone.flat", "conv_2.avg3")
         found = extract(odc, self.Loader(range(20)), names)
-        assert [found[name].shape[1] for name in names] == [1600, 16, 120, 8, 84]
+        assert [found[name].shape[1] for name in names] == [1600, 16, 120, 8, 84, 144]
+        squares = found["conv_2.flat"].view(20, 16, 10, 10)[:, :, :9, :9]
+        squares = squares.reshape(20, 16, 3, 3, 3, 3).mean(dim=(3, 5))
+        torch.testing.assert_close(found["conv_2.avg3"], squares.flatten(1), rtol=1e-4, atol=1e-5)
         means = found["conv_2.flat"].view(20, 16, 100).mean(dim=2)
         torch.testing.assert_close(means, found["conv_2"], rtol=1e-4, atol=1e-5)
         plain = extract(odc, self.Loader(range(20)))["neck"]

@@ -81,6 +81,12 @@ def summary(report: dict[str, Any], runner: Any, num_clusters: int) -> str:
             )
     else:
         lines.append("  no known labels: k-NN and agreement with labels were not measured")
+    if report["probe"] is not None:
+        probe = report["probe"]
+        lines.append(
+            f"  linear probe    {probe['accuracy']:.4f} on {probe['layer']} "
+            f"({probe['feature_dim']} wide, {probe['num_test']} test images, {probe['protocol']})"
+        )
     memory, features = report["memory"], report["features"]
     lines += [
         f"  clusters        {memory['effective_clusters']:.1f} effective of {num_clusters}, "

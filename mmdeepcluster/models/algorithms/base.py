@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -15,8 +17,8 @@ from mmdeepcluster.models.necks import global_average_pool
 from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
 ASSIGNER_PREFIX = "assigner."
-# Behind the name of a layer: every position of its map, not their mean.
-FLAT = ".flat"
+# Behind the name of a layer: every position of its map, or means of p x p of them.
+_FLATTENED = re.compile(r"(?P<layer>.+)\.(flat|avg(?P<size>[1-9]\d*))")
 
 
 class Reclustering(NamedTuple):
@@ -170,7 +172,8 @@ class BaseAlgorithm(BaseModel):
         Args:
             inputs: Normalised images (B, C, H, W).
             layers: Names out of :attr:`layers`. Maps are averaged over positions; with ``.flat``
-                behind the name (``relu_5.flat``) they are flattened, channel by channel.
+                behind the name (``relu_5.flat``) they are flattened, channel by channel, and
+                with ``.avg2`` after averages over 2x2 positions (any number).
 
         Returns:
             One fp32 matrix (B, D_layer) for each name.
@@ -178,12 +181,12 @@ class BaseAlgorithm(BaseModel):
         Raises:
             ValueError: For an unknown name.
         """
-        sources = {name: _source(name, self.layers) for name in layers}
+        sources = {name: self._source(name)[0] for name in layers}
         unknown = [name for name, source in sources.items() if source not in self.layers]
         if unknown:
             raise ValueError(
                 f"unknown layers {unknown}; this model has {list(self.layers)}, each also with "
-                f"'{FLAT}' behind it"
+                "'.flat' or '.avg2' behind it"
             )
         outputs: dict[str, Tensor] = {}
         if any(source in self.backbone.stage_names for source in sources.values()):
@@ -194,14 +197,20 @@ class BaseAlgorithm(BaseModel):
         outputs["backbone"] = last
         if "neck" in sources.values():
             outputs["neck"] = self.neck(last)
-        return {
-            name: (
-                outputs[source].flatten(1)
-                if name != source
-                else global_average_pool(outputs[source])
-            ).float()
-            for name, source in sources.items()
-        }
+        found = {}
+        for name, source in sources.items():
+            size, features = self._source(name)[1], outputs[source]
+            if size is None:
+                features = global_average_pool(features)
+            elif features.ndim == 4:
+                features = F.avg_pool2d(features, size).flatten(1)
+            found[name] = features.float()
+        return found
+
+    def _source(self, name: str) -> tuple[str, int | None]:
+        """The layer that a name means, and side of the squares that are averaged, None for all."""
+        found = None if name in self.layers else _FLATTENED.fullmatch(name)
+        return (name, None) if found is None else (found["layer"], int(found["size"] or 1))
 
     def cluster_state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs besides weights: plain tensors, global sample order.
@@ -231,11 +240,6 @@ class BaseAlgorithm(BaseModel):
         self.load_memory_state(state)
         self.cycle = cycle
         self.assigner = Assigner.from_state_dict(assigner) if assigner else None
-
-
-def _source(name: str, layers: Sequence[str]) -> str:
-    """The layer that a name means, without ``.flat``."""
-    return name if name in layers else name.removesuffix(FLAT)
 
 
 class OnlineAlgorithm(BaseAlgorithm):

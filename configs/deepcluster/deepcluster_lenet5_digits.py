@@ -2,6 +2,8 @@
 
 Paper: Deep Clustering for Unsupervised Learning of Visual Features, arXiv 1807.05520.
 Command: python tools/train.py configs/deepcluster/deepcluster_lenet5_digits.py
+         (with --cfg-options model.head_start=matched the head is kept over clusterings)
+Expected: TODO
 """
 
 _base_ = [

@@ -16,6 +16,7 @@ measured, not estimated. Summing n terms with unit roundoff u adds ``n u (|y| |b
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,8 @@ from torch import Tensor
 from mmdeepcluster.clustering.functional import Metric
 
 _EXTRA = 3
+# Tensor cores want aligned rows; columns of zeros fill them up.
+_GPU_ALIGNMENT = 16
 # Lengths are computed in the arithmetic of their operand; this covers their own rounding.
 _SLOP = 1.001
 # More than any bound of ours, so that a score does not fall below zero.
@@ -68,6 +71,7 @@ def ladder(device: torch.device) -> tuple[Arithmetic, ...]:
     return FP32, FP64
 
 
+@functools.cache
 def cpu_multiplies_bf16() -> bool:
     """Whether this CPU has bf16 dot products (AVX512-BF16 or AMX), as far as Linux tells."""
     info = Path("/proc/cpuinfo")
@@ -81,7 +85,7 @@ class RowOperand(NamedTuple):
     """Rows as they are multiplied.
 
     Attributes:
-        matrix: (N, D + 3) in the type of the arithmetic.
+        matrix: (N, D + 3 or a little more) in the type of the arithmetic.
         length: Bound on the lengths (N,) of the rows in ``matrix``.
         lost: Bound on the lengths (N,) of what their rounding lost.
         lift: Last column (N,).
@@ -92,10 +96,6 @@ class RowOperand(NamedTuple):
     lost: Tensor
     lift: Tensor
 
-    def span(self, start: int, stop: int) -> RowOperand:
-        """Rows ``[start, stop)``."""
-        return RowOperand(*(part[start:stop] for part in self))
-
 
 def row_operand(
     rows: Tensor, shift: Tensor | None, metric: Metric, arithmetic: Arithmetic
@@ -104,7 +104,7 @@ def row_operand(
     dim, wide = rows.shape[1], rows.to(arithmetic.wide)
     if shift is not None:
         wide = wide - shift.to(wide)
-    matrix = wide.new_empty(len(rows), dim + _EXTRA, dtype=arithmetic.dtype)
+    matrix = wide.new_zeros(len(rows), _width(dim, rows.device), dtype=arithmetic.dtype)
     matrix[:, :dim] = wide
     rounded = matrix[:, :dim].to(wide.dtype)
     length = rounded.norm(dim=1).mul_(_SLOP)
@@ -113,6 +113,12 @@ def row_operand(
     matrix[:, dim : dim + 2] = 1.0
     matrix[:, dim + 2] = (length.square() if metric == "l2" else length) * _LIFT
     return RowOperand(matrix, length, lost, matrix[:, dim + 2].to(wide.dtype))
+
+
+def _width(dim: int, device: torch.device) -> int:
+    """Columns of an operand."""
+    unit = _GPU_ALIGNMENT if device.type == "cuda" else 1
+    return -(-(dim + _EXTRA) // unit) * unit
 
 
 class CentroidOperand:
@@ -125,7 +131,7 @@ class CentroidOperand:
         arithmetic: How products are computed.
 
     Attributes:
-        matrix: (K, D + 3) in the type of the arithmetic.
+        matrix: (K, D + 3 or a little more) in the type of the arithmetic.
     """
 
     def __init__(
@@ -137,7 +143,8 @@ class CentroidOperand:
             exact = exact - shift.double()
         offset = exact.square().sum(dim=1) if metric == "l2" else exact.new_zeros(len(exact))
         exact = exact * (-2.0 if metric == "l2" else -1.0)
-        matrix = exact.new_empty(len(exact), dim + _EXTRA, dtype=arithmetic.dtype)
+        width = _width(dim, centroids.device)
+        matrix = exact.new_zeros(len(exact), width, dtype=arithmetic.dtype)
         matrix[:, :dim] = exact
         matrix[:, dim] = offset
         matrix[:, dim + 1] = offset - matrix[:, dim].double()

@@ -42,7 +42,7 @@ class _Baseline:
         Raises:
             ValueError: If N is less than K, or a row holds NaN or infinity.
         """
-        check_num_samples(features, self.num_clusters)
+        check_num_samples(len(features), self.num_clusters)
         check_features(features)
         features = features.float()
         generator = torch.Generator().manual_seed(seed)

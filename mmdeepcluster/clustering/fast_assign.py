@@ -9,6 +9,7 @@ lowest index on ties, whatever the tiles, threads, processes, or instructions of
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,6 @@ _TILE_SCORES = 5 << 19
 # With more candidates than that, and more than a share of all, another product is cheaper.
 _FEW = 32
 _FEW_SHARE = 32
-_GPU_CHUNK_ROWS = 1 << 16
 _GPU_TILE_SCORES = 1 << 24
 
 
@@ -60,12 +60,6 @@ class SearchRows:
         self.shift = shift if metric == "l2" else None
         self.arithmetic = ladder(source.device)[0]
         self._kept: dict[int, RowOperand] | None = {} if keep and not source.mapped else None
-
-    def spans(self) -> list[tuple[int, int]]:
-        """``(start, stop)`` of the chunks that are searched at a time."""
-        if self.source.device.type == "cpu":
-            return list(self.source.spans())
-        return list(self.source.spans(_GPU_CHUNK_ROWS))
 
     def chunk(self, start: int, stop: int) -> tuple[Tensor, RowOperand]:
         """Rows of a span in fp32, and prepared."""
@@ -116,7 +110,7 @@ class CentroidSearch:
         def search(span: tuple[int, int]) -> Tensor:
             return self._search(*rows.chunk(*span), 0)
 
-        found = _in_threads(search, rows.spans(), rows.source.device)
+        found = _in_threads(search, list(rows.source.spans()), rows.source.device)
         empty = torch.empty(0, dtype=torch.int64, device=rows.source.device)
         return torch.cat([empty, *found])
 
@@ -189,18 +183,24 @@ def propose(rows: RowOperand, centroids: CentroidOperand) -> Pairs:
 
     A row whose scores overflowed, or are not positive where that is needed, has none.
     """
-    size, on_cpu = len(centroids.matrix), rows.matrix.device.type == "cpu"
+    errors = centroids.error(rows)
+    if rows.matrix.dtype == torch.bfloat16 and _has_kernel(rows.matrix.device):
+        return _propose_fused(rows.matrix, centroids.matrix, errors)
+    return _propose_tiled(rows.matrix, centroids.matrix, errors)
+
+
+def _propose_tiled(rows: Tensor, centroids: Tensor, errors: Tensor) -> Pairs:
+    size, on_cpu = len(centroids), rows.device.type == "cpu"
     step = max(1, (_TILE_SCORES if on_cpu else _GPU_TILE_SCORES) // size)
     step = min(step, _TILE_ROWS) if on_cpu else step
-    scratch = rows.matrix.new_empty(min(step, len(rows.matrix)) if on_cpu else 0, size)
-    found = []
-    for start in range(0, len(rows.matrix), step):
-        part = rows.span(start, start + step)
-        error = centroids.error(part)
+    scratch = rows.new_empty(min(step, len(rows)) if on_cpu else 0, size)
+    found = [torch.empty(0, dtype=torch.int64, device=rows.device)]
+    for start in range(0, len(rows), step):
+        part, error = rows[start : start + step], errors[start : start + step]
         if not on_cpu:
-            flat = _candidates(_product_on_gpu(part.matrix, centroids.matrix), error)
+            flat = _candidates(_product_on_gpu(part, centroids), error)
         else:
-            tile = torch.mm(part.matrix, centroids.matrix.T, out=scratch[: len(part.matrix)])
+            tile = torch.mm(part, centroids.T, out=scratch[: len(part)])
             flat = (_candidates_bf16 if tile.dtype == torch.bfloat16 else _candidates)(tile, error)
         found.append(flat + start * size)
     flat = torch.cat(found)
@@ -208,10 +208,32 @@ def propose(rows: RowOperand, centroids: CentroidOperand) -> Pairs:
     return Pairs(row, flat - row * size)
 
 
+def _propose_fused(rows: Tensor, centroids: Tensor, errors: Tensor) -> Pairs:
+    """Certifies by the lowest two scores of one kernel; other rows are searched in tiles."""
+    from mmdeepcluster.clustering.triton_top_two import top_two
+
+    column, low, second = top_two(rows, centroids)
+    alone = second > _limit(low, errors)
+    rest = (~alone).nonzero().flatten()
+    pairs = _propose_tiled(rows[rest], centroids, errors[rest])
+    certified = alone.nonzero().flatten()
+    row, order = torch.cat([certified, rest[pairs.row]]).sort(stable=True)
+    return Pairs(row, torch.cat([column[certified], pairs.column])[order])
+
+
+def _has_kernel(device: torch.device) -> bool:
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+
+
+def _limit(low: Tensor, error: Tensor) -> Tensor:
+    """Highest score (N,) at which a centroid may still be nearer than that of the lowest one."""
+    return low + 2.0 * error + low.abs() * torch.finfo(low.dtype).eps * 4
+
+
 def _candidates(tile: Tensor, error: Tensor) -> Tensor:
     """Flat positions of the scores that may be the lowest of their row."""
     low = tile.amin(dim=1)
-    limit = low + 2.0 * error + low.abs() * torch.finfo(tile.dtype).eps * 4
+    limit = _limit(low, error)
     mask = (tile <= limit.unsqueeze(1)) & limit.isfinite().unsqueeze(1)
     if tile.device.type == "cpu":
         return torch.from_numpy(np.flatnonzero(mask.numpy()))  # faster than torch's

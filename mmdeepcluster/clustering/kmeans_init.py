@@ -49,12 +49,12 @@ def _draw(rows: Tensor, num_clusters: int, generator: torch.Generator) -> Tensor
     nearest = _distances(rows, squares, picked)[:, 0]
     while len(picked) < num_clusters:
         nearest[picked] = 0.0
-        weights = nearest.cumsum(0)
+        weights = nearest.cpu().cumsum(0)  # not deterministic on a GPU
         if float(weights[-1]) == 0.0:
             return _fill_up(picked, len(rows), num_clusters, generator)
-        uniform = torch.rand(_DRAWS, 2, generator=generator, dtype=torch.float64).to(rows.device)
+        uniform = torch.rand(_DRAWS, 2, generator=generator, dtype=torch.float64)
         drawn = torch.searchsorted(weights, uniform[:, 0] * weights[-1], right=True)
-        drawn = drawn.clamp_max(len(rows) - 1)
+        drawn = drawn.clamp_max(len(rows) - 1).to(rows.device)
         distances = _distances(rows, squares, drawn)
         accepted = _thin(nearest[drawn], distances[drawn], uniform[:, 1])
         accepted = accepted[: num_clusters - len(picked)]

@@ -15,8 +15,8 @@ def match_clusters(previous: Tensor, current: Tensor, num_clusters: int) -> Tens
     ``match_clusters(previous, current, K)[current]`` is the new clustering under old names: as many
     samples as possible keep their label, and a head that was trained on the old ones can be kept.
 
-    The table of overlaps has at most N entries that are not 0, and only these are held: about
-    2 seconds for 10,000 clusters of 1.28 million samples, where a full table would be 800 MB.
+    The table of overlaps has at most N entries that are not 0, and only these are held: seconds
+    for 10,000 clusters of 1.28 million samples, where a full table would be 800 MB.
 
     Args:
         previous: Old cluster of each sample, int64 (N,).

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from mmdeepcluster.clustering.functional import tile_rows
 
+# Columns whose minimum is taken together; see `_smallest`.
+_GROUP = 64
+
 
 @torch.no_grad()
 def nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Tensor]:
@@ -33,14 +36,17 @@ def nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Ten
             f"{num_neighbors} and {num_rows} samples: lower model.clusterer.num_neighbors"
         )
     squares = features.square().sum(dim=1)
+    columns = -(-num_rows // _GROUP) * _GROUP
     neighbors = torch.empty(num_rows, num_neighbors, dtype=torch.int64, device=features.device)
     distances = torch.empty(num_rows, num_neighbors, device=features.device)
-    size = tile_rows(num_rows)
+    size = min(tile_rows(columns), num_rows)
+    scratch = features.new_full((size, columns), torch.inf)
     for start in range(0, num_rows, size):
         rows = features[start : start + size]
-        tile = torch.addmm(squares, rows, features.T, alpha=-2.0)
+        tile = scratch[: len(rows)]
+        tile[:, :num_rows] = torch.addmm(squares, rows, features.T, alpha=-2.0)
         tile.diagonal(start).fill_(torch.inf)
-        found = tile.topk(num_neighbors, largest=False).indices
+        found = _smallest(tile, num_neighbors)
         for column in range(num_neighbors):
             difference = rows - features[found[:, column]]
             distances[start : start + size, column] = difference.square().sum(dim=1)
@@ -48,3 +54,17 @@ def nearest_neighbors(features: Tensor, num_neighbors: int) -> tuple[Tensor, Ten
     # The products cancel where rows are close, so the order is that of the differences.
     distances, order = distances.sort(dim=1, stable=True)
     return neighbors.gather(1, order), distances
+
+
+def _smallest(tile: Tensor, count: int) -> Tensor:
+    """Columns of the smallest entries of each row (B, C), C a multiple of ``_GROUP``.
+
+    They lie in the groups of columns with the smallest minima, so that the costly search for the
+    first few runs over C / 64 minima and then over these groups.
+    """
+    grouped = tile.view(len(tile), -1, _GROUP)
+    num_groups = min(count, grouped.shape[1])
+    groups = grouped.amin(dim=2).topk(num_groups, largest=False, sorted=False).indices
+    candidates = grouped.gather(1, groups[:, :, None].expand(-1, -1, _GROUP)).flatten(1)
+    place = candidates.topk(count, largest=False).indices
+    return groups.gather(1, place // _GROUP) * _GROUP + place % _GROUP

@@ -19,7 +19,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _DEFAULT_ALPHA = 0.001
-_KMEANS_RESTARTS = 20
+# In a dozen dimensions these cost little beside the graph.
+_KMEANS_ITERS, _KMEANS_RESTARTS = 20, 20
 # Lin & Cohen stop when the speed of no entry changes by more than this, divided by N.
 _ACCELERATION = 1e-5
 # Weights that underflow keep their edge: rows whose edges all do follow them equally.
@@ -110,7 +111,7 @@ class PowerIterationClustering:
                 or infinity.
         """
         if self.num_clusters is not None:
-            check_num_samples(features, self.num_clusters)
+            check_num_samples(len(features), self.num_clusters)
         check_features(features)
         features = features.float()
         found, distances = nearest_neighbors(features, self.num_neighbors)
@@ -124,7 +125,7 @@ class PowerIterationClustering:
             assignments = torch.from_numpy(labels).to(features.device)
             return summarize(features, assignments, int(labels.max()) + 1, self.num_iters)
         rows, num_iters = self._coordinates(graph, seed)
-        kmeans = KMeans(self.num_clusters, max_iters=100, num_restarts=_KMEANS_RESTARTS)
+        kmeans = KMeans(self.num_clusters, max_iters=_KMEANS_ITERS, num_restarts=_KMEANS_RESTARTS)
         assignments = kmeans.fit(torch.from_numpy(rows), seed).assignments.to(features.device)
         return summarize(features, assignments, self.num_clusters, num_iters)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 Matrix = Tensor | NDArray[np.floating]
 
 # 2 MiB for 256 dimensions: short against a pass over the data, long against a call.
-CHUNK_ROWS = 2048
+_CPU_CHUNK_ROWS, _GPU_CHUNK_ROWS = 2048, 1 << 16
 
 
 class RowSource:
@@ -59,8 +59,9 @@ class RowSource:
             return self.features.index_select(0, indices.to(self.device)).float()
         return self._float(self.features[indices.numpy()])
 
-    def spans(self, most: int = CHUNK_ROWS) -> Iterator[tuple[int, int]]:
-        """``(start, stop)`` of each chunk of at most ``most`` rows."""
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """``(start, stop)`` of the chunks in which the rows are worked on."""
+        most = _CPU_CHUNK_ROWS if self.device.type == "cpu" else _GPU_CHUNK_ROWS
         for start in range(0, self.num_rows, most):
             yield start, min(start + most, self.num_rows)
 

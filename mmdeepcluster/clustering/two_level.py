@@ -74,7 +74,7 @@ class TwoLevelKMeans:
         Raises:
             ValueError: If N is less than K, or a row holds NaN or infinity.
         """
-        check_num_samples(features, self.num_clusters)
+        check_num_samples(len(features), self.num_clusters)
         check_features(features)
         generator = torch.Generator().manual_seed(seed)
         seeds = torch.randint(2**31, (self.num_super_clusters + 1,), generator=generator).tolist()

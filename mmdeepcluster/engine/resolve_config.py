@@ -119,7 +119,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
         part: Any = cfg
         *parents, _ = option.split(".")
         for key in parents:
-            if not isinstance(part, (Config, Mapping)):
+            if not hasattr(part, "get"):
                 break
             if key in part and part[key] is None:
                 part[key] = {}

@@ -9,8 +9,8 @@ from mmdeepcluster.registry import CLUSTERERS
 
 # Of 3 groups of 2 blobs, so that two levels have something to find.
 REAL = [
-    {"type": "KMeans", "num_restarts": 10},
-    {"type": "FaissKMeans", "num_restarts": 10},
+    {"type": "KMeans", "init": "k-means++", "num_restarts": 10},
+    {"type": "FaissKMeans", "init": "k-means++", "num_restarts": 10},
     {"type": "TwoLevelKMeans", "num_super_clusters": 3, "num_restarts": 10},
     {"type": "PowerIterationClustering"},
 ]

@@ -1,5 +1,11 @@
 """Certified nearest centroids: those of a brute-force search in fp64, lowest index on ties."""
 
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -138,7 +144,7 @@ def test_error_bound_holds(arithmetic, metric):
     assert error.max() > 1e-3 * bound.max()  # and it is not merely huge
 
 
-def test_gpu_path_gives_the_same_candidates(monkeypatch):
+def test_gpu_path_gives_the_same_candidates():
     # The search on a GPU is plain torch and runs here on the CPU.
     rows, centroids = randn(500, 16), randn(90, 16, seed=1)
     left = row_operand(rows, None, "l2", FP32)
@@ -147,6 +153,66 @@ def test_gpu_path_gives_the_same_candidates(monkeypatch):
     tile = fast_assign._product_on_gpu(left.matrix, right.matrix)
     flat = fast_assign._candidates(tile, right.error(left))
     assert torch.equal(flat // 90, expected.row) and torch.equal(flat % 90, expected.column)
+
+
+def test_fused_path_gives_the_same_labels(monkeypatch):
+    # The logic around the kernel, with the kernel replaced by plain torch; N = 1 and K = 1, too.
+    def top_two(rows, centroids):
+        scores = rows.float() @ centroids.float().T
+        padded = torch.cat([scores, torch.full((len(rows), 1), torch.inf)], dim=1)
+        values, index = padded.sort(dim=1)
+        return index[:, 0], values[:, 0], values[:, 1]
+
+    module = types.ModuleType("triton_top_two")
+    module.top_two = top_two
+    monkeypatch.setitem(sys.modules, "mmdeepcluster.clustering.triton_top_two", module)
+    monkeypatch.setattr(fast_assign, "ladder", lambda device: LADDERS["bf16"])
+    monkeypatch.setattr(fast_assign, "_has_kernel", lambda device: True)
+    for num_rows, num_centroids in ((900, 120), (1, 7), (9, 1)):
+        rows, centroids = randn(num_rows, 16), randn(num_centroids, 16, seed=1)
+        assert torch.equal(nearest_certified(rows, centroids), brute(rows, centroids))
+
+
+KERNEL = """
+import torch
+from mmdeepcluster.clustering.triton_top_two import top_two
+generator = torch.Generator().manual_seed(0)
+for n, k, width in ((130, 140, 67), (5, 1, 3)):
+    # Half precision, as the interpreter knows no bf16.
+    rows = torch.randn(n, width, generator=generator).half()
+    centroids = torch.randn(k, width, generator=generator).half()
+    if k > 20:
+        centroids[17] = centroids[3]  # equal scores: the second is the first
+        rows[0] = -10 * centroids[3]
+    index, low, second = top_two(rows, centroids)
+    scores = rows.float() @ centroids.float().T
+    values = torch.cat([scores, torch.full((n, 1), torch.inf)], dim=1).sort(dim=1).values
+    torch.testing.assert_close(low, values[:, 0])
+    torch.testing.assert_close(second, values[:, 1])
+    torch.testing.assert_close(scores.gather(1, index[:, None])[:, 0], values[:, 0])
+"""
+
+
+@pytest.mark.slow
+def test_kernel_in_the_interpreter_of_triton():
+    # The kernel itself, without a GPU; slower than on one and without bf16.
+    pytest.importorskip("triton", reason="triton is not installed here")
+    env = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run([sys.executable, "-c", KERNEL], env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("fused", [True, False])
+def test_labels_on_a_gpu_are_those_of_the_cpu(metric, fused, monkeypatch):
+    if fused:
+        pytest.importorskip("triton", reason="triton is not installed here")
+    else:
+        monkeypatch.setattr(fast_assign, "_has_kernel", lambda device: False)
+    rows, centroids = randn(70000, 96), randn(1500, 96, seed=1)
+    found = nearest_certified(rows.cuda(), centroids.cuda(), metric)
+    assert torch.equal(found.cpu(), nearest_certified(rows, centroids, metric))
 
 
 def test_lower_precision_of_fp32_products_is_allowed_for(monkeypatch):
@@ -199,10 +265,10 @@ def test_errors():
 def test_cpu_flags_are_read(monkeypatch, tmp_path):
     from mmdeepcluster.clustering import arithmetic
 
-    file = tmp_path / "cpuinfo"
+    file, ask = tmp_path / "cpuinfo", cpu_multiplies_bf16.__wrapped__
     monkeypatch.setattr(arithmetic, "Path", lambda name: file)
-    assert not cpu_multiplies_bf16()
+    assert not ask()
     file.write_text("processor : 0\nflags\t\t: fpu avx512f\n")
-    assert not cpu_multiplies_bf16()
+    assert not ask()
     file.write_text("processor : 0\nflags\t\t: fpu avx512f amx_bf16\n")
-    assert cpu_multiplies_bf16() == torch.backends.mkldnn.is_available()
+    assert ask() == torch.backends.mkldnn.is_available()

@@ -74,6 +74,19 @@ def test_covariance_is_that_of_fp64_far_from_zero():
     assert float((covariance - reference).abs().max() / reference.abs().max()) < 5e-6
 
 
+def test_order_of_the_tiles_does_not_matter():
+    # P9: no total rounds, although the products of tile and tile differ by up to ten decimal orders
+    # and plain fp64 sums of them do depend on the order. Each row has an opposite one in its tile:
+    # the mean is 0, or else that of the largest tile would be in the products of all.
+    rows = torch.randn(12, ROW_TILE // 2, 20, generator=rng())
+    rows = torch.cat([rows, -rows], dim=1)
+    rows *= torch.logspace(0, -5, 12)[torch.randperm(12, generator=rng())][:, None, None]
+    first = mean_and_covariance(rows.flatten(0, 1))
+    for seed in range(5):
+        again = mean_and_covariance(rows[torch.randperm(12, generator=rng(seed))].flatten(0, 1))
+        assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
 @pytest.mark.parametrize("scale", [1e-20, 1e15])
 def test_scale_does_not_matter(scale):
     rows = correlated(1500, 20)

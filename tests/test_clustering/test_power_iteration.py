@@ -21,11 +21,12 @@ def groups(num_samples=120, num_groups=4):
 
 
 @pytest.mark.parametrize("num_tiles", [1, 7])
-def test_neighbors_are_brute_force(monkeypatch, num_tiles):
+@pytest.mark.parametrize("num_rows", [50, 1000])
+def test_neighbors_are_brute_force(monkeypatch, num_tiles, num_rows):
     import mmdeepcluster.clustering.neighbors as neighbors
 
-    monkeypatch.setattr(neighbors, "tile_rows", lambda _: -(-50 // num_tiles))
-    rows = torch.randn(50, 5, generator=rng())
+    monkeypatch.setattr(neighbors, "tile_rows", lambda _: -(-num_rows // num_tiles))
+    rows = torch.randn(num_rows, 5, generator=rng())
     found, distances = nearest_neighbors(rows, 4)
     brute = torch.cdist(rows.double(), rows.double()).square()
     expected = brute.fill_diagonal_(torch.inf).sort(dim=1)

@@ -30,6 +30,9 @@ class KMeans:
     (:mod:`.fast_assign`), and sums do not depend on their order (:mod:`.points`). So labels,
     centroids and objective are the same bits for any number of processes and threads.
 
+    Beside the features, a copy in bf16 is held where products in bf16 are fast (half the size of
+    the features in fp32; none of a memory map), and two matrices (K, D) in fp64.
+
     A cluster that lost its members gets a perturbed copy of the largest cluster's centroid.
 
     Args:

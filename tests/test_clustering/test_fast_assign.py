@@ -149,10 +149,19 @@ def test_gpu_path_gives_the_same_candidates():
     rows, centroids = randn(500, 16), randn(90, 16, seed=1)
     left = row_operand(rows, None, "l2", FP32)
     right = CentroidOperand(centroids, None, "l2", FP32)
-    expected = propose(left, right)
+    expected = propose(left, right, 90)
     tile = fast_assign._product_on_gpu(left.matrix, right.matrix)
-    flat = fast_assign._candidates(tile, right.error(left))
-    assert torch.equal(flat // 90, expected.row) and torch.equal(flat % 90, expected.column)
+    mask = fast_assign._candidates(tile, right.error(left))
+    row, column = mask.nonzero().T
+    assert torch.equal(row, expected.row) and torch.equal(column, expected.column)
+
+
+def test_rows_of_many_candidates_have_none():
+    # Equal centroids: all are candidates, which nobody lists.
+    left = row_operand(torch.ones(9, 4), None, "l2", FP32)
+    right = CentroidOperand(torch.ones(200, 4), None, "l2", FP32)
+    assert len(propose(left, right, 200).row) == 9 * 200
+    assert len(propose(left, right, 199).row) == 0
 
 
 def test_fused_path_gives_the_same_labels(monkeypatch):

@@ -126,6 +126,8 @@ class CentroidSearch:
         if level.columns is not None:
             pairs = Pairs(pairs.row, level.columns[pairs.column])
         labels = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+        if last and bool((counts == 0).any()):  # no number of fp32 overflows in fp64
+            raise ValueError("features or centroids hold NaN or infinity")
         many = ((counts == 0) | (counts > few)) & (not last)
         close = (counts > 1) & ~many
         alone = pairs.where(counts[pairs.row] == 1)
@@ -163,12 +165,12 @@ def nearest_certified(
     Equal to a brute-force search in fp64; of equal distances the lowest index wins.
 
     Args:
-        features: Finite rows; a tensor, an array or a memory map.
-        centroids: Finite centroids (K, D).
+        features: Rows (N, D); a tensor, an array or a memory map.
+        centroids: Centroids (K, D).
         metric: ``l2`` or ``dot``.
 
     Raises:
-        ValueError: If the widths differ or there is no centroid.
+        ValueError: If the widths differ, there is no centroid, or a number is not finite.
     """
     source = RowSource(features)
     centroids = centroids.to(source.device).float()

@@ -126,8 +126,11 @@ class KMeans:
         """Nearest centroid of each row of (N, D), int64 (N,).
 
         Args:
-            features: As for :meth:`fit`; rows must be finite.
+            features: As for :meth:`fit`.
             centroids: Centroids (K, D), or the result whose centroids they are.
+
+        Raises:
+            ValueError: If widths differ or a number is not finite.
         """
         if isinstance(centroids, ClusterResult):
             centroids = centroids.centroids

@@ -271,6 +271,16 @@ def test_errors():
         nearest_certified(torch.arange(6).view(2, 3), randn(2, 3))
 
 
+@pytest.mark.parametrize("value", [torch.nan, -torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("metric", METRICS)
+def test_numbers_that_are_not_finite_are_refused(value, metric, arithmetic):
+    for broken in (0, 1):
+        given = [randn(50, 4), randn(7, 4, seed=1)]
+        given[broken][3, 2] = value
+        with pytest.raises(ValueError, match="features or centroids hold NaN or infinity"):
+            nearest_certified(*given, metric)
+
+
 def test_cpu_flags_are_read(monkeypatch, tmp_path):
     from mmdeepcluster.clustering import arithmetic
 

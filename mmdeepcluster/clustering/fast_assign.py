@@ -49,7 +49,8 @@ class SearchRows:
         source: The rows.
         metric: ``l2`` or ``dot``.
         shift: Subtracted from rows and centroids for ``l2``; labels do not depend on it. (D,).
-        keep: Whether what was prepared is kept, in bf16 half the size of the rows in fp32.
+        keep: Whether rows prepared in bf16 are kept, which takes half the memory of rows in fp32.
+            Those of a memory map never are.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class SearchRows:
         self.metric = metric
         self.shift = shift if metric == "l2" else None
         self.arithmetic = ladder(source.device)[0]
-        self._kept: dict[int, RowOperand] | None = {} if keep and not source.mapped else None
+        keep = keep and not source.mapped and self.arithmetic is BF16
+        self._kept: dict[int, RowOperand] | None = {} if keep else None
 
     def chunk(self, start: int, stop: int) -> tuple[Tensor, RowOperand]:
         """Rows of a span in fp32, and prepared."""
@@ -116,13 +118,16 @@ class CentroidSearch:
 
     def _search(self, rows: Tensor, operand: RowOperand, depth: int) -> Tensor:
         level = self._level(depth)
-        pairs = propose(operand, level.operand)
+        last = depth + 1 == len(self._ladder)
+        size = len(self.centroids)
+        few = size if last else max(_FEW, size // _FEW_SHARE)
+        pairs = propose(operand, level.operand, few)
         counts = torch.bincount(pairs.row, minlength=len(rows))
         if level.columns is not None:
             pairs = Pairs(pairs.row, level.columns[pairs.column])
         labels = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-        few = max(_FEW, len(self.centroids) // _FEW_SHARE)
-        last = depth + 1 == len(self._ladder)
+        if last and bool((counts == 0).any()):  # no number of fp32 overflows in fp64
+            raise ValueError("features or centroids hold NaN or infinity")
         many = ((counts == 0) | (counts > few)) & (not last)
         close = (counts > 1) & ~many
         alone = pairs.where(counts[pairs.row] == 1)
@@ -160,12 +165,12 @@ def nearest_certified(
     Equal to a brute-force search in fp64; of equal distances the lowest index wins.
 
     Args:
-        features: Finite rows; a tensor, an array or a memory map.
-        centroids: Finite centroids (K, D).
+        features: Rows (N, D); a tensor, an array or a memory map.
+        centroids: Centroids (K, D).
         metric: ``l2`` or ``dot``.
 
     Raises:
-        ValueError: If the widths differ or there is no centroid.
+        ValueError: If the widths differ, there is no centroid, or a number is not finite.
     """
     source = RowSource(features)
     centroids = centroids.to(source.device).float()
@@ -178,18 +183,19 @@ def nearest_certified(
     return CentroidSearch(centroids, metric, shift).assign(SearchRows(source, metric, shift))
 
 
-def propose(rows: RowOperand, centroids: CentroidOperand) -> Pairs:
+def propose(rows: RowOperand, centroids: CentroidOperand, few: int) -> Pairs:
     """Candidates of each row: the nearest centroid is among them.
 
-    A row whose scores overflowed, or are not positive where that is needed, has none.
+    A row has none whose scores overflowed, or are not positive where that is needed; so may one
+    that has more than ``few``: in a set of equal rows, pairs would take more memory than the rows.
     """
     errors = centroids.error(rows)
     if rows.matrix.dtype == torch.bfloat16 and _has_kernel(rows.matrix.device):
-        return _propose_fused(rows.matrix, centroids.matrix, errors)
-    return _propose_tiled(rows.matrix, centroids.matrix, errors)
+        return _propose_fused(rows.matrix, centroids.matrix, errors, few)
+    return _propose_tiled(rows.matrix, centroids.matrix, errors, few)
 
 
-def _propose_tiled(rows: Tensor, centroids: Tensor, errors: Tensor) -> Pairs:
+def _propose_tiled(rows: Tensor, centroids: Tensor, errors: Tensor, few: int) -> Pairs:
     size, on_cpu = len(centroids), rows.device.type == "cpu"
     step = max(1, (_TILE_SCORES if on_cpu else _GPU_TILE_SCORES) // size)
     step = min(step, _TILE_ROWS) if on_cpu else step
@@ -198,24 +204,24 @@ def _propose_tiled(rows: Tensor, centroids: Tensor, errors: Tensor) -> Pairs:
     for start in range(0, len(rows), step):
         part, error = rows[start : start + step], errors[start : start + step]
         if not on_cpu:
-            flat = _candidates(_product_on_gpu(part, centroids), error)
+            mask = _candidates(_product_on_gpu(part, centroids), error)
         else:
             tile = torch.mm(part, centroids.T, out=scratch[: len(part)])
-            flat = (_candidates_bf16 if tile.dtype == torch.bfloat16 else _candidates)(tile, error)
-        found.append(flat + start * size)
+            mask = (_candidates_bf16 if tile.dtype == torch.bfloat16 else _candidates)(tile, error)
+        found.append(_positions(mask, few) + start * size)
     flat = torch.cat(found)
     row = flat.div(size, rounding_mode="floor")
     return Pairs(row, flat - row * size)
 
 
-def _propose_fused(rows: Tensor, centroids: Tensor, errors: Tensor) -> Pairs:
+def _propose_fused(rows: Tensor, centroids: Tensor, errors: Tensor, few: int) -> Pairs:
     """Certifies by the lowest two scores of one kernel; other rows are searched in tiles."""
     from mmdeepcluster.clustering.triton_top_two import top_two
 
     column, low, second = top_two(rows, centroids)
     alone = second > _limit(low, errors)
     rest = (~alone).nonzero().flatten()
-    pairs = _propose_tiled(rows[rest], centroids, errors[rest])
+    pairs = _propose_tiled(rows[rest], centroids, errors[rest], few)
     certified = alone.nonzero().flatten()
     row, order = torch.cat([certified, rest[pairs.row]]).sort(stable=True)
     return Pairs(row, torch.cat([column[certified], pairs.column])[order])
@@ -231,13 +237,10 @@ def _limit(low: Tensor, error: Tensor) -> Tensor:
 
 
 def _candidates(tile: Tensor, error: Tensor) -> Tensor:
-    """Flat positions of the scores that may be the lowest of their row."""
+    """Mask of the scores in a tile that may be the lowest of their row."""
     low = tile.amin(dim=1)
     limit = _limit(low, error)
-    mask = (tile <= limit.unsqueeze(1)) & limit.isfinite().unsqueeze(1)
-    if tile.device.type == "cpu":
-        return torch.from_numpy(np.flatnonzero(mask.numpy()))  # faster than torch's
-    return mask.flatten().nonzero().flatten()
+    return (tile <= limit.unsqueeze(1)) & limit.isfinite().unsqueeze(1)
 
 
 def _candidates_bf16(tile: Tensor, error: Tensor) -> Tensor:
@@ -255,7 +258,18 @@ def _candidates_bf16(tile: Tensor, error: Tensor) -> Tensor:
     failed = (low < 0) | ~np.isfinite(limit)
     if failed.any():
         mask[failed] = False
-    return torch.from_numpy(np.flatnonzero(mask))
+    return torch.from_numpy(mask)
+
+
+def _positions(mask: Tensor, few: int) -> Tensor:
+    """Flat positions under a mask; without rows of many where they are many in all."""
+    if mask.device.type != "cpu":
+        mask &= (mask.sum(dim=1) <= few).unsqueeze(1)
+        return mask.flatten().nonzero().flatten()
+    array = mask.numpy()  # numpy searches faster than torch
+    if np.count_nonzero(array) > few * len(array):
+        array[np.count_nonzero(array, axis=1) > few] = False
+    return torch.from_numpy(np.flatnonzero(array))
 
 
 def _product_on_gpu(rows: Tensor, centroids: Tensor) -> Tensor:

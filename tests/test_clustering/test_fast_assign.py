@@ -149,10 +149,19 @@ def test_gpu_path_gives_the_same_candidates():
     rows, centroids = randn(500, 16), randn(90, 16, seed=1)
     left = row_operand(rows, None, "l2", FP32)
     right = CentroidOperand(centroids, None, "l2", FP32)
-    expected = propose(left, right)
+    expected = propose(left, right, 90)
     tile = fast_assign._product_on_gpu(left.matrix, right.matrix)
-    flat = fast_assign._candidates(tile, right.error(left))
-    assert torch.equal(flat // 90, expected.row) and torch.equal(flat % 90, expected.column)
+    mask = fast_assign._candidates(tile, right.error(left))
+    row, column = mask.nonzero().T
+    assert torch.equal(row, expected.row) and torch.equal(column, expected.column)
+
+
+def test_rows_of_many_candidates_have_none():
+    # Equal centroids: all are candidates, which nobody lists.
+    left = row_operand(torch.ones(9, 4), None, "l2", FP32)
+    right = CentroidOperand(torch.ones(200, 4), None, "l2", FP32)
+    assert len(propose(left, right, 200).row) == 9 * 200
+    assert len(propose(left, right, 199).row) == 0
 
 
 def test_fused_path_gives_the_same_labels(monkeypatch):
@@ -260,6 +269,16 @@ def test_errors():
         nearest_certified(randn(5), randn(2, 4))
     with pytest.raises(ValueError, match=r"floating point numbers, got torch.int64"):
         nearest_certified(torch.arange(6).view(2, 3), randn(2, 3))
+
+
+@pytest.mark.parametrize("value", [torch.nan, -torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("metric", METRICS)
+def test_numbers_that_are_not_finite_are_refused(value, metric, arithmetic):
+    for broken in (0, 1):
+        given = [randn(50, 4), randn(7, 4, seed=1)]
+        given[broken][3, 2] = value
+        with pytest.raises(ValueError, match="features or centroids hold NaN or infinity"):
+            nearest_certified(*given, metric)
 
 
 def test_cpu_flags_are_read(monkeypatch, tmp_path):

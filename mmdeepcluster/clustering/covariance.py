@@ -41,6 +41,11 @@ def row_tiles(features: Features) -> Iterator[Tensor]:
         yield as_float(features[start : start + ROW_TILE])
 
 
+def device_of(features: Features) -> torch.device:
+    """Where rows are; arrays are on the CPU."""
+    return features.device if isinstance(features, Tensor) else torch.device("cpu")
+
+
 def as_float(rows: Features) -> Tensor:
     """Rows as an fp32 tensor; those of an array, which may be read-only, are copied."""
     if isinstance(rows, Tensor):
@@ -75,7 +80,9 @@ def full_fp32() -> Iterator[None]:
 
 
 @torch.no_grad()
-def mean_and_covariance(features: Features, share: RowShare | None = None) -> tuple[Tensor, Tensor]:
+def mean_and_covariance(
+    features: Features, share: RowShare | None = None, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean (D,) and covariance (D, D) with divisor N - 1, in fp64; collective with a share.
 
     Reads the rows twice: for their range, and for the products.
@@ -83,6 +90,7 @@ def mean_and_covariance(features: Features, share: RowShare | None = None) -> tu
     Args:
         features: Rows (n, D) of this process, a tensor or an array (also a memory map).
         share: Which rows of the whole matrix (N, D) they are. Defaults to all of them.
+        device: Where tiles of them are multiplied. Defaults to where they are.
 
     Raises:
         ValueError: If it is no matrix of at least two rows, or a row holds NaN or infinity.
@@ -93,7 +101,7 @@ def mean_and_covariance(features: Features, share: RowShare | None = None) -> tu
         raise ValueError(
             f"features must be a matrix (N, D) with at least 2 rows, got {tuple(features.shape)}"
         )
-    low, high = _range(features, share)
+    low, high = _range(features, share, device or device_of(features))
     centre = _centre(features, share, low, high)
     largest = float(torch.maximum(high - centre, centre - low).max())
     if not math.isfinite(largest):
@@ -108,12 +116,12 @@ def _total(tensor: Tensor, share: RowShare, op: str) -> Tensor:
     return tensor
 
 
-def _range(features: Features, share: RowShare) -> tuple[Tensor, Tensor]:
+def _range(features: Features, share: RowShare, device: torch.device) -> tuple[Tensor, Tensor]:
     """Smallest and largest number of each column, of all processes."""
-    device = features.device if isinstance(features, Tensor) else torch.device("cpu")
     # Of the largest and of the negative smallest number, since both are then maxima.
     extremes = torch.full((2, features.shape[1]), -torch.inf, device=device)
     for tile in row_tiles(features):
+        tile = tile.to(device)
         found = torch.stack([-tile.amin(dim=0), tile.amax(dim=0)])
         extremes = torch.maximum(extremes, found)
     # NaN would not survive every maximum over processes; infinity does.
@@ -149,7 +157,7 @@ def _centre(features: Features, share: RowShare, low: Tensor, high: Tensor) -> T
     scale = 2.0 ** (grid_bits(count) - _exponent(largest))
     total = torch.zeros_like(low, dtype=torch.float64)
     for start in range(0, len(features), ROW_TILE):
-        rows = as_float(features[start : start + ROW_TILE : _CENTRE_STRIDE]).double()
+        rows = as_float(features[start : start + ROW_TILE : _CENTRE_STRIDE]).to(low.device).double()
         total += rows.mul_(scale).round_().sum(dim=0)
     return (_total(total, share, "sum") / (scale * count)).float()
 
@@ -175,7 +183,7 @@ def _centred_moments(
     moment = torch.zeros(dim, dim, dtype=torch.float64, device=centre.device)
     scratch = torch.empty(min(_BLOCK, dim) * dim, device=centre.device)
     for tile in row_tiles(features):
-        rows = (tile - centre).mul_(2.0**half)
+        rows = (tile.to(centre.device) - centre).mul_(2.0**half)
         sums += rows.sum(dim=0).double().mul_(finer).round_()
         _add_products(moment, rows, scratch)
     delta = _total(sums, share, "sum") / (num_rows * finer)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmdeepcluster.clustering.covariance import Features, full_fp32, row_tiles
+from mmdeepcluster.clustering.covariance import Features, device_of, full_fp32, row_tiles
 from mmdeepcluster.clustering.functional import l2_normalize
 
 
@@ -44,7 +44,7 @@ class LinearTransform:
             )
 
     @torch.no_grad()
-    def __call__(self, features: Features) -> Tensor:
+    def __call__(self, features: Features, device: torch.device | None = None) -> Tensor:
         """Transforms rows in tiles.
 
         A row gets the same bits in any share of whole tiles
@@ -52,9 +52,10 @@ class LinearTransform:
 
         Args:
             features: Rows (N, D_in), a tensor or an array (also a memory map).
+            device: Where the result goes, tile by tile. Defaults to where the features are.
 
         Returns:
-            Rows (N, D), fp32, on the device of the features.
+            Rows (N, D), fp32.
 
         Raises:
             ValueError: If the width is wrong.
@@ -65,12 +66,12 @@ class LinearTransform:
             width = "D" if self.projection is None else len(self.projection)
             raise ValueError(f"features must be (N, {width}), got {tuple(features.shape)}")
         width = features.shape[1] if self.projection is None else self.projection.shape[1]
-        device = features.device if isinstance(features, Tensor) else torch.device("cpu")
+        device = device or device_of(features)
         result = torch.empty(len(features), width, device=device)
         start = 0
         with full_fp32():
             for tile in row_tiles(features):
-                result[start : start + len(tile)] = self._of_tile(tile)
+                result[start : start + len(tile)] = self._of_tile(tile.to(device))
                 start += len(tile)
         return result
 

@@ -52,7 +52,12 @@ class PCAWhitening:
         self.normalize = normalize
         self.eigenvalue_floor = eigenvalue_floor
 
-    def fit(self, features: Features, share: RowShare | None = None) -> LinearTransform:
+    def fit(
+        self,
+        features: Features,
+        share: RowShare | None = None,
+        device: torch.device | None = None,
+    ) -> LinearTransform:
         """Finds the transform; collective with a share, and then the same bits on all processes.
 
         Of features that are all equal, every direction is dropped: they become zeros.
@@ -60,9 +65,10 @@ class PCAWhitening:
         Args:
             features: Rows (n, D) of this process, a tensor or an array (also a memory map).
             share: Which rows of the whole matrix (N, D) they are. Defaults to all of them.
+            device: Where tiles of them are multiplied. Defaults to where they are.
 
         Returns:
-            The transform, on the device of the features. The sign of a direction is that which
+            The transform, on that device. The sign of a direction is that which
             makes its largest component positive.
 
         Raises:
@@ -70,7 +76,7 @@ class PCAWhitening:
         """
         share = RowShare(len(features)) if share is None else share
         self._check(share.num_rows, features.shape[-1])
-        mean, covariance = mean_and_covariance(features, share)
+        mean, covariance = mean_and_covariance(features, share, device)
         packed = torch.zeros(self.dim, features.shape[1] + 1, dtype=torch.float64)
         if share.rank == 0:
             packed = _principal(covariance, self.dim)

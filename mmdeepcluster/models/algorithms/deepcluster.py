@@ -193,7 +193,8 @@ class DeepCluster(AlternatingAlgorithm):
         """
         share, device = self._share(), self.cluster_counts.device
         times = [time.perf_counter()]
-        rows = self._transform(features.to(device), share)
+        # The features themselves stay where they are: they may be larger than a GPU.
+        rows = self._fit_transform(features, share, device)(features, device)
         times.append(time.perf_counter())
         assignments, objective, num_iters = self._cluster(rows, share, seed)
         times.append(time.perf_counter())
@@ -214,13 +215,15 @@ class DeepCluster(AlternatingAlgorithm):
             objective, num_iters, dict(zip(phases, seconds, strict=True)), rewritten
         )
 
-    def _transform(self, features: Tensor, share: RowShare) -> Tensor:
-        return self._fit_transform(features, share)(features)
-
-    def _fit_transform(self, features: Tensor, share: RowShare | None = None) -> LinearTransform:
+    def _fit_transform(
+        self,
+        features: Tensor,
+        share: RowShare | None = None,
+        device: torch.device | None = None,
+    ) -> LinearTransform:
         if self.feature_transform is None:
             return LinearTransform()
-        fitted: LinearTransform = self.feature_transform.fit(features, share)
+        fitted: LinearTransform = self.feature_transform.fit(features, share, device)
         return fitted
 
     def _cluster(self, rows: Tensor, share: RowShare, seed: int) -> tuple[Tensor, float, int]:

@@ -107,15 +107,16 @@ def run_sklearn(rows: Tensor, start: Tensor) -> Fit:
 def run_fp32(rows: Tensor, start: Tensor) -> Fit:
     """Plain Lloyd in fp32, the reference for the objective."""
     centroids = start
-    labels = nearest_centroid(rows, centroids)
-    for iteration in range(1, ITERATIONS + 1):
+    labels, assignments = nearest_centroid(rows, centroids), 1
+    for _ in range(ITERATIONS):
         counts = torch.bincount(labels, minlength=len(start))
         means = cluster_sums(rows, labels, len(start)) / counts.clamp_min(1).unsqueeze(1)
         centroids = torch.where(counts.unsqueeze(1) > 0, means.float(), centroids)
         before, labels = labels, nearest_centroid(rows, centroids)
+        assignments += 1
         if torch.equal(before, labels):
             break
-    return Fit(labels, centroids, iteration + 1)
+    return Fit(labels, centroids, assignments)
 
 
 def contenders() -> dict[str, Callable[[Tensor, Tensor], Fit]]:

@@ -48,11 +48,14 @@ SMALL_SHAPES = ["3000,16,40", "2000,16,400"]
 
 
 class Fit(NamedTuple):
-    """What a contender ends with; ``centroids`` are those that ``labels`` are nearest to."""
+    """What a contender ends with; ``centroids`` are those that ``labels`` are nearest to.
+
+    ``assignments`` is how often all rows were assigned: all contenders stop when nothing moves.
+    """
 
     labels: Tensor
     centroids: Tensor
-    num_iters: int
+    assignments: int
 
 
 def make_rows(num_rows: int, dim: int, seed: int) -> Tensor:
@@ -68,7 +71,7 @@ def make_rows(num_rows: int, dim: int, seed: int) -> Tensor:
 def run_ours(rows: Tensor, start: Tensor) -> Fit:
     """Our k-means; its centroids are means of the final members, so it also predicts with them."""
     result = KMeans(len(start), ITERATIONS).fit(rows, 0, centroids=start)
-    return Fit(result.assignments, result.centroids, result.num_iters)
+    return Fit(result.assignments, result.centroids, result.num_iters + 1)
 
 
 def run_faiss(rows: Tensor, start: Tensor) -> Fit:
@@ -84,7 +87,8 @@ def run_faiss(rows: Tensor, start: Tensor) -> Fit:
     )
     kmeans.train(rows.numpy(), init_centroids=start.numpy())
     labels = kmeans.index.search(rows.numpy(), 1)[1][:, 0]
-    return Fit(torch.from_numpy(labels), torch.from_numpy(kmeans.centroids), ITERATIONS)
+    centroids = torch.from_numpy(kmeans.centroids)
+    return Fit(torch.from_numpy(labels), centroids, len(kmeans.obj) + 1)
 
 
 def run_sklearn(rows: Tensor, start: Tensor) -> Fit:
@@ -95,18 +99,24 @@ def run_sklearn(rows: Tensor, start: Tensor) -> Fit:
         len(start), init=start.numpy(), n_init=1, max_iter=ITERATIONS, tol=0, algorithm="lloyd"
     ).fit(rows.numpy())
     labels = torch.from_numpy(kmeans.labels_).long()
-    return Fit(labels, torch.from_numpy(kmeans.cluster_centers_), kmeans.n_iter_)
+    # It does not assign once more if it stopped because no label changed.
+    assignments = kmeans.n_iter_ + int(kmeans.n_iter_ == ITERATIONS)
+    return Fit(labels, torch.from_numpy(kmeans.cluster_centers_), assignments)
 
 
 def run_fp32(rows: Tensor, start: Tensor) -> Fit:
     """Plain Lloyd in fp32, the reference for the objective."""
     centroids = start
+    labels, assignments = nearest_centroid(rows, centroids), 1
     for _ in range(ITERATIONS):
-        labels = nearest_centroid(rows, centroids)
         counts = torch.bincount(labels, minlength=len(start))
         means = cluster_sums(rows, labels, len(start)) / counts.clamp_min(1).unsqueeze(1)
         centroids = torch.where(counts.unsqueeze(1) > 0, means.float(), centroids)
-    return Fit(nearest_centroid(rows, centroids), centroids, ITERATIONS)
+        before, labels = labels, nearest_centroid(rows, centroids)
+        assignments += 1
+        if torch.equal(before, labels):
+            break
+    return Fit(labels, centroids, assignments)
 
 
 def contenders() -> dict[str, Callable[[Tensor, Tensor], Fit]]:
@@ -182,7 +192,7 @@ def measure_shape(shape: tuple[int, int, int], rounds: int) -> dict[str, Any]:
             times.setdefault(name, []).append(elapsed)
             processor.setdefault(name, []).append(used)
     reference = mean_distance(rows, run_fp32(rows, start).labels, num_clusters)
-    flops = 2.0 * num_rows * dim * num_clusters * (ITERATIONS + 1)
+    flops = 2.0 * num_rows * dim * num_clusters  # of one assignment
     sgemm = 2.0 * len(probe) * dim * num_clusters / np.median(times["sgemm"])
     result: dict[str, Any] = {
         "sgemm_gflops": sgemm / 1e9,
@@ -197,9 +207,10 @@ def measure_shape(shape: tuple[int, int, int], rounds: int) -> dict[str, Any]:
         counts = torch.bincount(fit.labels, minlength=num_clusters)
         objective = mean_distance(rows, fit.labels, num_clusters)
         result["quality"][name] = {
-            "iterations": fit.num_iters,
-            "speed_over_sgemm": flops / float(np.median(times[name])) / sgemm,
+            "assignments": fit.assignments,
+            "speed_over_sgemm": flops * fit.assignments / float(np.median(times[name])) / sgemm,
             "speed_over_sgemm_by_processor_time": flops
+            * fit.assignments
             / float(np.median(processor[name]))
             / (sgemm * np.median(times["sgemm"]) / np.median(processor["sgemm"])),
             "objective_over_fp32_lloyd_minus_1": objective / reference - 1.0,
@@ -210,6 +221,8 @@ def measure_shape(shape: tuple[int, int, int], rounds: int) -> dict[str, Any]:
         for key, by in (("", times), ("_by_processor_time", processor)):
             ratios = [theirs / ours for theirs, ours in zip(by[other], by["ours"], strict=True)]
             result[f"{other}_over_ours{key}"] = spread(ratios)
+            share = fits["ours"].assignments / fits[other].assignments
+            result[f"{other}_over_ours_per_assignment{key}"] = spread([r * share for r in ratios])
     result["rescored"] = {
         name: rescored(rows, centroids)
         for name, centroids in (("first", start), ("last", fits["ours"].centroids))

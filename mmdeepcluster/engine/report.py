@@ -98,10 +98,18 @@ def knn_score(
     }
 
 
-def probe_score(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict[str, Any] | None:
+def probe_score(
+    resolved: ResolvedConfig, algorithm: BaseAlgorithm, features: Tensor | None = None
+) -> dict[str, Any] | None:
     """Accuracy of a linear classifier on ``evaluation.probe_layer`` (R41); collective.
 
     Features are extracted once, in evaluation mode: the network cannot change.
+
+    Args:
+        resolved: Config and data set.
+        algorithm: The network.
+        features: Features (N, D) of the layer for all training images, if there already; needed
+            on the main process alone, empty on others.
 
     Returns:
         What :func:`~mmdeepcluster.evaluation.linear_probe` found, on the main process; None
@@ -115,16 +123,16 @@ def probe_score(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict[str,
         return None
     seed = resolved.cfg.get("randomness", {}).get("seed", 0)
     subset = _subset(len(labels), options.max_samples, seed)
-    train = extract(
-        algorithm, eval_loader(resolved, resolved.dataset, subset), (layer,), keep=_main_keeps()
-    )[layer]
+    if subset is not None or features is None:
+        loader = eval_loader(resolved, resolved.dataset, subset)
+        features = extract(algorithm, loader, (layer,), keep=_main_keeps())[layer]
     test = extract(algorithm, eval_loader(resolved, heldout), (layer,), keep=_main_keeps())[layer]
     if not is_main_process():
         return None
     known = torch.from_numpy(np.asarray(labels if subset is None else labels[subset]))
     device = algorithm.data_preprocessor.device
     result = linear_probe(
-        train.to(device),
+        features.to(device),
         known,
         test.to(device),
         torch.from_numpy(heldout.eval_labels),
@@ -171,11 +179,12 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
     dataset = resolved.dataset
     options = EvaluationOptions.from_config(resolved.cfg)
     both = dataset.eval_labels is not None and len(dataset) <= options.max_samples
-    layers = ("neck", "backbone") if both else ("neck",)
+    probed = (options.probe_layer,) if both and options.probe_layer is not None else ()
+    layers = ("neck", "backbone", *probed) if both else ("neck",)
     loader = eval_loader(resolved, dataset)
     features = extract(algorithm, loader, layers, keep=_main_keeps())
     knn = knn_score(resolved, algorithm, features.get("backbone"))
-    probe = probe_score(resolved, algorithm)
+    probe = probe_score(resolved, algorithm, features.get(options.probe_layer or ""))
     labels = algorithm.labels()
     if not is_main_process():
         return None

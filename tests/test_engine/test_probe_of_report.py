@@ -8,9 +8,10 @@ from conftest_engine import DIGITS, FAST
 
 from mmdeepcluster.apis import train
 from mmdeepcluster.apis.train import prepare_training
-from mmdeepcluster.engine import ConfigError, build_runner, get_algorithm
+from mmdeepcluster.engine import ConfigError, build_runner, eval_loader, get_algorithm
 from mmdeepcluster.engine.report import probe_score
 from mmdeepcluster.evaluation import probe_id
+from mmdeepcluster.models import extract
 
 PROBE = FAST | {"evaluation.probe_layer": "conv_2.flat", "train_cfg.max_epochs": 1}
 
@@ -30,7 +31,10 @@ def test_the_network_is_left_as_it_is_r41(tmp_path):
     resolved = prepare_training(DIGITS, work_dir=tmp_path, options=PROBE)
     algorithm = get_algorithm(build_runner(resolved)).train()
     before = {name: value.clone() for name, value in algorithm.state_dict().items()}
-    assert probe_score(resolved, algorithm)["accuracy"] > 0.7
+    found = probe_score(resolved, algorithm)
+    assert found["accuracy"] > 0.7
+    features = extract(algorithm, eval_loader(resolved, resolved.dataset), ("conv_2.flat",))
+    assert probe_score(resolved, algorithm, features["conv_2.flat"]) == found
     assert algorithm.training
     for name, value in algorithm.state_dict().items():
         assert torch.equal(value, before[name]), name

@@ -149,29 +149,27 @@ def test_labels_of_two_persistent_workers_are_those_of_the_cycle(tmp_path, monke
         assert torch.equal(targets, by_cycle[cycle - 1][samples])
 
 
-class TestResume:
-    OPTIONS = {
-        "train_cfg.max_epochs": 4,
-        "default_hooks.clustering.halt_after": 3,
-        "default_hooks.clustering.interval": 1,
-    }
+RESUMED = {"train_cfg.max_epochs": 4, "default_hooks.clustering.halt_after": 3}
 
-    @pytest.fixture(scope="class")
-    def straight(self, tmp_path_factory):
-        return run(tmp_path_factory.mktemp("straight"), **self.OPTIONS)
 
-    @pytest.mark.parametrize(("iteration", "workers"), [(9, 0), (11, 2)])
-    def test_across_a_clustering(self, straight, tmp_path, iteration, workers):
-        # iteration 9 is inside the second epoch, 11 is its last one: a clustering follows
-        options = self.OPTIONS | {"train_dataloader.num_workers": workers}
-        interrupt_training(run, tmp_path, iteration, signal.SIGTERM, **options)
-        resumed = run(tmp_path, resume=True, **options)
-        assert_same(straight, resumed)
-        assert resumed.hook_state["clustering"] == straight.hook_state["clustering"]
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("straight"), **RESUMED)
 
-    def test_at_the_end_of_an_epoch(self, straight, tmp_path):
-        run(tmp_path, **self.OPTIONS | {"train_cfg.max_epochs": 2})
-        assert_same(straight, run(tmp_path, resume=True, **self.OPTIONS))
+
+@pytest.mark.parametrize(("iteration", "workers"), [(9, 0), (11, 2)])
+def test_resume_across_a_clustering(straight, tmp_path, iteration, workers):
+    # iteration 9 is inside the second epoch, 11 is its last one: a clustering follows
+    options = RESUMED | {"train_dataloader.num_workers": workers}
+    interrupt_training(run, tmp_path, iteration, signal.SIGTERM, **options)
+    resumed = run(tmp_path, resume=True, **options)
+    assert_same(straight, resumed)
+    assert resumed.hook_state["clustering"] == straight.hook_state["clustering"]
+
+
+def test_resume_at_the_end_of_an_epoch(straight, tmp_path):
+    run(tmp_path, **RESUMED | {"train_cfg.max_epochs": 2})
+    assert_same(straight, run(tmp_path, resume=True, **RESUMED))
 
 
 def test_hook_and_method_must_fit(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from mmdeepcluster.datasets.base import ArrayImageDataset, check_split
 from mmdeepcluster.registry import DATASETS
@@ -34,6 +33,8 @@ class Digits(ArrayImageDataset):
 
     def __init__(self, split: str = "all") -> None:
         check_split(type(self), split)
+        from sklearn.datasets import load_digits  # takes most of a second, so not for every program
+
         bundle = load_digits()
         images = np.rint(bundle.images * (255.0 / _FULL_INK)).astype(np.uint8)
         names = tuple(str(name) for name in bundle.target_names)

@@ -1,4 +1,4 @@
-"""AlexNet, by default with batch normalisation, for images of 224x224 pixels, and a small one for 32x32."""
+"""AlexNet, by default with BN, for images of 224x224 pixels, and a small one for 32x32."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The verbs for Python users; the tools call these."""
 
+from mmdeepcluster.apis.embed_features import embed_features
 from mmdeepcluster.apis.evaluate import evaluate
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
 from mmdeepcluster.apis.sweep import run_sweep
@@ -7,6 +8,7 @@ from mmdeepcluster.apis.sweep_plan import load_sweep
 from mmdeepcluster.apis.train import prepare_training, train
 
 __all__ = [
+    "embed_features",
     "evaluate",
     "initial_alignment",
     "load_sweep",

@@ -16,16 +16,15 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdeepcluster.apis.json_lines import JsonLines
+from mmdeepcluster.apis.untrained import untrained_algorithm
 from mmdeepcluster.clustering import l2_normalize
 from mmdeepcluster.datasets import ImageView
 from mmdeepcluster.engine import (
     ConfigError,
     ResolvedConfig,
-    build_algorithm,
     derive_seed,
     eval_loader,
     resolve_config,
-    seed_everything,
     share_cores,
     write_atomically,
 )
@@ -206,14 +205,7 @@ def _measure(
 
 def _features(resolved: ResolvedConfig, batches: Any, seed: int) -> Tensor:
     """What an untrained network clusters first: transformed features (N, D)."""
-    seed_everything(seed)
-    try:
-        algorithm: Any = build_algorithm(resolved)
-    except (ValueError, TypeError, ImportError) as error:
-        raise ConfigError(str(error)) from error
-    if algorithm.init_cfg is not None:
-        algorithm.init_weights()
-    algorithm = algorithm.to(get_device())
+    algorithm = untrained_algorithm(resolved, seed)
     try:
         features = extract(algorithm, batches)["neck"].to(get_device())
     except ValueError as error:

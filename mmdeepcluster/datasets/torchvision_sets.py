@@ -5,11 +5,14 @@ Nothing is downloaded unless ``download=True`` says so.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from mmengine.logging import print_log
 from torchvision import datasets
+from torchvision.datasets.utils import check_md5
 
 from mmdeepcluster.datasets.base import ArrayImageDataset, check_split
 from mmdeepcluster.registry import DATASETS
@@ -120,6 +123,9 @@ class CIFAR100(TorchvisionDataset):
     folder = datasets.CIFAR100.base_folder
 
 
+_SVHN_SIZES = {"train": 73_257, "test": 26_032, "extra": 531_131}
+
+
 class _AnySVHN(datasets.SVHN):  # type: ignore[misc]
     """SVHN whose file may be any in the official layout, such as a subset."""
 
@@ -136,7 +142,8 @@ class SVHN(TorchvisionDataset):
         split: one of ``splits``. Defaults to 'train'.
         download: fetch the file into ``root`` if it is not there. Defaults to False.
         check_integrity: accept the official file alone, by its MD5; False accepts any file in
-            the official layout, such as a subset. Defaults to True.
+            the official layout, such as a subset, and says in the log that it is another one.
+            Defaults to True.
 
     Raises:
         FileNotFoundError: the file is not under ``root``, or is not the official one, and
@@ -158,6 +165,19 @@ class SVHN(TorchvisionDataset):
         self._check_integrity = check_integrity
         super().__init__(root, split, download)
         self.class_names = tuple(str(digit) for digit in range(10))
+        if not check_integrity:
+            self._name_other_file(Path(root).expanduser() / f"{split}_32x32.mat")
+
+    def _name_other_file(self, path: Path) -> None:
+        """Says where figures do not belong to the official file."""
+        md5 = datasets.SVHN.split_list[self.split][2]
+        if not check_md5(str(path), md5):
+            print_log(
+                f"SVHN: {str(path)!r} is not the official file of split {self.split!r} (MD5 {md5}):"
+                f" {len(self):,} images instead of {_SVHN_SIZES[self.split]:,}",
+                "current",
+                logging.WARNING,
+            )
 
     def _open(self, root: Path, split: str, download: bool) -> Any:
         source_type = datasets.SVHN if self._check_integrity else _AnySVHN

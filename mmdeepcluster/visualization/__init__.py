@@ -1,5 +1,6 @@
 """What is seen."""
 
-from mmdeepcluster.visualization.figures import histograms, points
+from mmdeepcluster.visualization.embedding import MIN_POINTS, check_embedding, embed_2d
+from mmdeepcluster.visualization.figures import histograms, points, scatter
 
-__all__ = ["histograms", "points"]
+__all__ = ["MIN_POINTS", "check_embedding", "embed_2d", "histograms", "points", "scatter"]

@@ -7,6 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+# A legend of more names than this says nothing, and there are no more distinct colours.
+_MAX_NAMED = 20
+
 
 def histograms(
     path: str | Path, samples: Mapping[str, Sequence[float]], xlabel: str, title: str
@@ -80,6 +86,55 @@ def points(
         axis.legend()
     _save(figure, path, title)
     return True
+
+
+def scatter(
+    path: str | Path,
+    positions: NDArray[Any],
+    groups: NDArray[np.int64],
+    title: str,
+    names: Sequence[str] | None = None,
+) -> bool:
+    """Draws points of a plane without axes, coloured by group.
+
+    Up to 20 groups have a legend; the colours of more follow their numbers.
+
+    Args:
+        path: PNG file to write.
+        positions: Points (n, 2).
+        groups: Group (n,) of each, from 0 on; points of -1, no group, are grey.
+        title: Title.
+        names: Name of each group. Defaults to their numbers.
+
+    Returns:
+        Whether it was drawn: not without matplotlib.
+    """
+    figure = _figure(7.2, 6.0)
+    if figure is None:
+        return False
+    axis = figure.subplots()
+    axis.set_axis_off()
+    known = groups >= 0
+    size = 12 if len(groups) <= 5000 else 3
+    axis.scatter(*positions[~known].T, s=size, color="0.5")
+    found = np.unique(groups[known])
+    if len(found) > _MAX_NAMED:
+        axis.scatter(*positions[known].T, s=size, c=groups[known], cmap="turbo")
+    else:
+        palette = _palette("tab10" if len(found) <= 10 else "tab20")
+        for colour, group in zip(palette, found, strict=False):
+            name = str(group) if names is None else names[group]
+            axis.scatter(*positions[groups == group].T, s=size, color=colour, label=name)
+    if 0 < len(found) <= _MAX_NAMED:
+        figure.legend(loc="outside right upper", fontsize="small", markerscale=2)
+    _save(figure, path, title)
+    return True
+
+
+def _palette(name: str) -> Sequence[Any]:
+    from matplotlib import colormaps
+
+    return colormaps[name].colors  # type: ignore[attr-defined]
 
 
 def _figure(width: float, height: float) -> Any:

@@ -17,7 +17,8 @@ from mmdeepcluster.apis import (
     train,
 )
 from mmdeepcluster.apis import initial_alignment as verb
-from mmdeepcluster.engine import ConfigError, build_runner, seed_everything
+from mmdeepcluster.apis.untrained import untrained_algorithm
+from mmdeepcluster.engine import ConfigError, build_runner
 from mmdeepcluster.evaluation.initial_alignment import MEASURES
 
 module = sys.modules[verb.__module__]
@@ -44,8 +45,7 @@ def passes(monkeypatch):
 def test_the_network_is_the_one_that_training_starts_from(tmp_path):
     resolved = prepare_training(DIGITS, work_dir=tmp_path, options={"randomness.seed": 3})
     trained = build_runner(resolved).model.state_dict()
-    seed_everything(3)
-    untrained = module.build_algorithm(resolved).state_dict()
+    untrained = untrained_algorithm(resolved, 3).cpu().state_dict()
     weights = [name for name in trained if name.startswith(("backbone", "head"))]
     assert len(weights) > 10
     for name in weights:

@@ -247,7 +247,7 @@ SHIPPED = {
     "clusters_fmnist": 7,
     "clusters_svhn": 4,
     "grid_cifar10": 24,
-    "grid_fmnist": 4 * 3 * 3 * 4 * 3 * 3,
+    "grid_fmnist": 4 * 3 * 3 * 4 * 3 * 3 * 2,
     "grid_svhn": 4 * 3 * 3 * 5 * 4 * 3,
     "halting_cifar10": 5,
     "halting_fmnist": 4,

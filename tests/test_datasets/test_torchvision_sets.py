@@ -1,5 +1,7 @@
 """torchvision's data sets: official splits, clear messages, no download unasked (R35)."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import scipy.io
@@ -68,6 +70,31 @@ def test_svhn_subset_needs_its_option(tmp_path):
     assert dataset.sample_name(3) == "test/3" and dataset.class_names == tuple("0123456789")
     with_download = datasets.SVHN(tmp_path, split="test", download=True, check_integrity=False)
     assert with_download.fingerprint() == dataset.fingerprint()
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        "mmdeepcluster.datasets.torchvision_sets.print_log", lambda text, *_: lines.append(text)
+    )
+    return lines
+
+
+def test_svhn_subset_is_named_in_the_log(tmp_path, logged, monkeypatch):
+    write_svhn(tmp_path)
+    path = tmp_path / "test_32x32.mat"
+    datasets.SVHN(tmp_path, split="test", check_integrity=False)
+    assert len(logged) == 1
+    for part in (repr(str(path)), "not the official file", "12 images instead of 26,032"):
+        assert part in logged[0]
+    # the official file needs no word, also where it need not be it
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    official = {"test": ["", path.name, md5]}
+    monkeypatch.setattr("torchvision.datasets.SVHN.split_list", official)
+    for check in (True, False):
+        assert len(datasets.SVHN(tmp_path, split="test", check_integrity=check)) == 12
+    assert len(logged) == 1
 
 
 def write_stl10(folder):

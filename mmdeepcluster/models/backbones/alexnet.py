@@ -1,4 +1,4 @@
-"""AlexNet with batch normalisation, for images of 224x224 pixels, and a small one for 32x32."""
+"""AlexNet, by default with BN, for images of 224x224 pixels, and a small one for 32x32."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ class AlexNet(ConvFCBackbone):
         sobel: Feeds image gradients to the first convolution, see
             :class:`~mmdeepcluster.models.backbones.layers.Sobel`. Defaults to False. Changes
             results.
+        batch_norm: Puts BN behind each convolution, which then has no bias. Defaults to True.
+            Without it the convolutions have biases, 0 at first. Changes results.
 
     Raises:
         ValueError: If there are not five widths and two fully connected layers, all positive,
@@ -66,6 +68,7 @@ class AlexNet(ConvFCBackbone):
         dropout: float = 0.5,
         out_indices: Sequence[int] = (-2,),
         sobel: bool = False,
+        batch_norm: bool = True,
     ) -> None:
         super().__init__(
             in_channels,
@@ -78,6 +81,7 @@ class AlexNet(ConvFCBackbone):
             dropped=(6, 7),
             out_indices=out_indices,
             sobel=sobel,
+            batch_norm=batch_norm,
         )
 
 
@@ -106,6 +110,8 @@ class AlexNetMicro(ConvFCBackbone):
         sobel: Feeds image gradients to the first convolution, see
             :class:`~mmdeepcluster.models.backbones.layers.Sobel`. Defaults to False. Changes
             results.
+        batch_norm: Puts BN behind each convolution, which then has no bias. Defaults to True.
+            Without it the convolutions have biases, 0 at first. Changes results.
 
     Raises:
         ValueError: If ``dropout`` is not in [0, 1), ``out_indices`` names no stage, or images are
@@ -118,6 +124,7 @@ class AlexNetMicro(ConvFCBackbone):
         dropout: float = 0.5,
         out_indices: Sequence[int] = (-2,),
         sobel: bool = False,
+        batch_norm: bool = True,
     ) -> None:
         super().__init__(
             in_channels,
@@ -130,4 +137,5 @@ class AlexNetMicro(ConvFCBackbone):
             dropped=(6, 7),
             out_indices=out_indices,
             sobel=sobel,
+            batch_norm=batch_norm,
         )

@@ -32,7 +32,7 @@ class ConvFCBackbone(ChainedBackbone):
     Stages are ``conv_i`` and ``fc_i``, the plain output of the layer; ``relu_i``, behind BN, where
     the layer is a convolution, and ReLU; ``pool_i``, behind that. Convolutions start from
     N(0, sqrt(2 / (k^2 c_out))), fully connected layers from N(0, 0.01), as in the published code
-    of DeepCluster.
+    of DeepCluster, biases from 0.
 
     Args:
         in_channels: Channels of the images.
@@ -45,6 +45,7 @@ class ConvFCBackbone(ChainedBackbone):
         dropped: Numbers of the fully connected layers with dropout before them.
         out_indices: Stages to return.
         sobel: Puts a Sobel layer in front.
+        batch_norm: Puts BN behind each convolution, which then has no bias. Defaults to True.
 
     Raises:
         ValueError: If the number of widths is wrong, one is not positive, ``dropout`` is not in
@@ -63,6 +64,7 @@ class ConvFCBackbone(ChainedBackbone):
         dropped: Collection[int],
         out_indices: Sequence[int],
         sobel: bool,
+        batch_norm: bool = True,
     ) -> None:
         _check_widths("widths", widths, len(convs))
         _check_widths("fc_channels", fc_channels, 2)
@@ -74,8 +76,8 @@ class ConvFCBackbone(ChainedBackbone):
         self._map_size = self._last_map(image_size)
         channels = self.stem_channels
         for number, (width, conv) in enumerate(zip(widths, convs, strict=True), start=1):
-            self.add_module(f"conv{number}", _conv(channels, width, conv))
-            self.add_module(f"bn{number}", nn.BatchNorm2d(width))
+            self.add_module(f"conv{number}", _conv(channels, width, conv, bias=not batch_norm))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(width) if batch_norm else nn.Identity())
             channels = width
         self.drop = nn.Dropout(dropout)
         channels *= self._map_size**2
@@ -144,10 +146,12 @@ def _stages(
     return stages
 
 
-def _conv(in_channels: int, out_channels: int, conv: Conv) -> nn.Conv2d:
+def _conv(in_channels: int, out_channels: int, conv: Conv, bias: bool) -> nn.Conv2d:
     # the mean that a bias shifts is removed by the batch normalisation after it
-    layer = nn.Conv2d(in_channels, out_channels, *conv, bias=False)
+    layer = nn.Conv2d(in_channels, out_channels, *conv, bias=bias)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 

@@ -1,4 +1,4 @@
-"""LeNet-5 with batch normalisation, for images of 32x32 pixels."""
+"""LeNet-5, by default with batch normalisation, for images of 32x32 pixels."""
 
 from __future__ import annotations
 
@@ -28,19 +28,26 @@ class LeNet5(ChainedBackbone):
         in_channels: Channels of the images. Defaults to 1.
         out_indices: Stages to return, of ``conv_1, relu_1, conv_2, relu_2, fc_1, fc_2``.
             Defaults to (-1,), the 84 features.
+        batch_norm: Puts BN behind each convolution, which then has no bias. Defaults to True.
+            Without it the convolutions have biases. Changes results.
 
     Raises:
         ValueError: If ``out_indices`` names no stage, or images are not of 32x32 pixels.
     """
 
-    def __init__(self, in_channels: int = 1, out_indices: Sequence[int] = (-1,)) -> None:
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_indices: Sequence[int] = (-1,),
+        batch_norm: bool = True,
+    ) -> None:
         widths = {"conv_1": 6, "relu_1": 6, "conv_2": 16, "relu_2": 16, "fc_1": 120, "fc_2": 84}
         super().__init__(in_channels, widths, out_indices)
         # the mean that a bias shifts is removed by the batch normalisation after it
-        self.conv1 = nn.Conv2d(in_channels, 6, kernel_size=5, bias=False)
-        self.bn1 = nn.BatchNorm2d(6)
-        self.conv2 = nn.Conv2d(6, 16, kernel_size=5, bias=False)
-        self.bn2 = nn.BatchNorm2d(16)
+        self.conv1 = nn.Conv2d(in_channels, 6, kernel_size=5, bias=not batch_norm)
+        self.bn1 = nn.BatchNorm2d(6) if batch_norm else nn.Identity()
+        self.conv2 = nn.Conv2d(6, 16, kernel_size=5, bias=not batch_norm)
+        self.bn2 = nn.BatchNorm2d(16) if batch_norm else nn.Identity()
         self.fc1 = nn.Linear(16 * 5 * 5, 120)
         self.fc2 = nn.Linear(120, 84)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmdeepcluster.models.backbones import AlexNetMicro
+from mmdeepcluster.models.backbones import AlexNet, AlexNetMicro
 
 
 @pytest.mark.parametrize("sobel", [False, True])
@@ -69,3 +69,32 @@ def test_dropout_stands_before_both_fully_connected_layers(name):
 def test_other_sizes_are_refused(size):
     with pytest.raises(ValueError, match=rf"AlexNetMicro takes .*32x32.*32 to 34.*got 32x{size}"):
         AlexNetMicro()(torch.randn(1, 3, 32, size))
+
+
+def test_without_bn_convolutions_have_biases_of_0_r34():
+    torch.manual_seed(0)
+    net = AlexNetMicro(batch_norm=False).eval()
+    layers = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
+    assert set(net.state_dict()) == {f"{x}.{kind}" for x in layers for kind in ("weight", "bias")}
+    for number in range(1, 6):
+        conv = getattr(net, f"conv{number}")
+        assert not conv.bias.any()
+        torch.nn.init.normal_(conv.bias)
+    maps = x = torch.randn(3, 3, 32, 32)
+    for number in range(1, 6):
+        maps = F.relu(getattr(net, f"conv{number}")(maps))
+        if number in (1, 2, 5):
+            maps = F.max_pool2d(maps, 2, stride=1)
+    torch.testing.assert_close(net(x)[-1], net.fc7(F.relu(net.fc6(maps.flatten(1)))))
+
+
+@pytest.mark.parametrize("kind", [AlexNetMicro, AlexNet])
+def test_bn_changes_the_names_of_its_own_weights_alone_r34(kind):
+    small = {} if kind is AlexNetMicro else dict(widths=(4, 8, 8, 8, 8), fc_channels=(16, 16))
+    torch.manual_seed(0)
+    default = kind(**small).state_dict()
+    torch.manual_seed(0)
+    without = kind(batch_norm=False, **small).state_dict()
+    biases = {f"conv{number}.bias" for number in range(1, 6)}
+    norms = {name for name in default if name.startswith("bn")}
+    assert len(norms) == 5 * 5 and without.keys() == default.keys() - norms | biases

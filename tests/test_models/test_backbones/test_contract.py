@@ -21,6 +21,7 @@ CASES = {
         (3, 224, 224),
     ),
     "LeNet5": (dict(type="LeNet5"), (1, 32, 32)),
+    "LeNet5 without BN": (dict(type="LeNet5", batch_norm=False), (1, 32, 32)),
     "ConvNet": (dict(type="ConvNet", widths=(4, 8, 16)), (3, 16, 16)),
     "ResNet": (dict(type="ResNet", depth=18, stem="small"), (3, 16, 16)),
     "TimmBackbone": (dict(type="TimmBackbone", name="resnet18"), (3, 32, 32)),

@@ -1,8 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mmdeepcluster.models.backbones import LeNet5
+
+KINDS = ("weight", "bias")
 
 
 def test_shapes_of_r17():
@@ -43,3 +46,34 @@ def test_number_of_weights():
 def test_other_sizes_are_refused():
     with pytest.raises(ValueError, match=r"32x32 pixels, got 28x30: resize"):
         LeNet5()(torch.randn(1, 1, 28, 30))
+
+
+def test_without_bn_convolutions_have_biases_r34():
+    torch.manual_seed(0)
+    net = LeNet5(batch_norm=False)
+    names = [f"{layer}.{kind}" for layer in ("conv1", "conv2", "fc1", "fc2") for kind in KINDS]
+    assert list(net.state_dict()) == names
+    assert sum(p.numel() for p in net.parameters()) == 60_878 - 6 - 16
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
+    x = torch.randn(3, 1, 32, 32)
+    maps = F.max_pool2d(F.relu(F.conv2d(x, net.conv1.weight, net.conv1.bias)), 2)
+    maps = F.max_pool2d(F.relu(F.conv2d(maps, net.conv2.weight, net.conv2.bias)), 2)
+    expected = net.fc2(F.relu(net.fc1(maps.flatten(1))))
+    torch.testing.assert_close(net(x)[-1], expected)
+    torch.testing.assert_close(net.eval()(x)[-1], expected)
+
+
+def test_the_default_has_the_names_and_weights_it_had_r34():
+    torch.manual_seed(0)
+    net = LeNet5()
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = [
+        f"{conv}.weight" if kind is None else f"{bn}.{kind}"
+        for conv, bn in (("conv1", "bn1"), ("conv2", "bn2"))
+        for kind in (None, *norm)
+    ]
+    assert list(net.state_dict()) == names + [f"{fc}.{k}" for fc in ("fc1", "fc2") for k in KINDS]
+    torch.manual_seed(0)
+    first = nn.Conv2d(1, 6, kernel_size=5, bias=False).weight
+    second = nn.Conv2d(6, 16, kernel_size=5, bias=False).weight
+    assert torch.equal(net.conv1.weight, first) and torch.equal(net.conv2.weight, second)

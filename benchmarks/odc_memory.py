@@ -38,7 +38,7 @@ from torch import Tensor
 import mmdeepcluster
 from mmdeepcluster.clustering.exact_sums import to_grid
 from mmdeepcluster.clustering.functional import l2_normalize
-from mmdeepcluster.models.losses.class_balanced import cluster_weights
+from mmdeepcluster.models.losses.class_balanced import sample_weights
 from mmdeepcluster.models.memories import ODCMemory, odc_memory
 
 MOMENTUM = 0.5
@@ -193,7 +193,7 @@ class Stopwatch:
 def our_step(memory: ODCMemory, samples: Tensor, features: Tensor) -> list[Any]:
     """What one iteration asks of the memory, but for the refresh."""
     memory.update(samples, features)
-    cluster_weights(memory.counts, POWER)
+    sample_weights(memory.counts, memory.lookup(samples), POWER)
     return memory.dissolve_small_clusters()
 
 

@@ -88,7 +88,7 @@ def training(folder):
     }
 
 
-def test_two_processes_train(tmp_path):
+def test_two_processes_train_and_one_goes_on(tmp_path):
     first, second = run_processes(training, 2, str(tmp_path))
     assert first["world_size"] == 2 and first["length"] == 6  # ceil(ceil(1437 / 2) / 128)
     assert torch.equal(first["labels"], second["labels"])
@@ -96,3 +96,8 @@ def test_two_processes_train(tmp_path):
         assert torch.equal(weight, second["weights"][name]), name
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["memory"]["num_empty"] == 0
+    options = OPTIONS | {"train_cfg.max_epochs": 3}
+    runner = train(CONFIG, work_dir=tmp_path, resume=True, options=options)
+    assert runner.epoch == 3 and get_algorithm(runner).cycle == 3
+    # the labels that two processes had are those before the third clustering
+    assert torch.equal(get_algorithm(runner).snapshot_labels()[0], first["labels"])

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -170,6 +171,15 @@ def test_resume_across_a_clustering(straight, tmp_path, iteration, workers):
 def test_resume_at_the_end_of_an_epoch(straight, tmp_path):
     run(tmp_path, **RESUMED | {"train_cfg.max_epochs": 2})
     assert_same(straight, run(tmp_path, resume=True, **RESUMED))
+
+
+def test_without_faiss(tmp_path, monkeypatch):
+    # R15: nothing but FaissKMeans needs it
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    runner = run(tmp_path, **{"train_cfg.max_epochs": 1})
+    assert (tmp_path / "samples.csv").exists() and get_algorithm(runner).cycle == 1
+    with pytest.raises(ConfigError, match=r"pip install mmdeepcluster\[faiss\]"):
+        run(tmp_path, **{"model.clusterer.type": "FaissKMeans"})
 
 
 def test_hook_and_method_must_fit(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmdeepcluster.models.losses import ClassBalancedCrossEntropy, cluster_weights
+from mmdeepcluster.models.losses import ClassBalancedCrossEntropy, sample_weights
 
 
 def batch(num_clusters=50, size=64, seed=0):
@@ -17,9 +17,9 @@ def batch(num_clusters=50, size=64, seed=0):
 
 def test_weights_by_hand():
     # N_c = (4, 16), power 0.5: 1/2 to 1/4
-    weights = cluster_weights(torch.tensor([4, 16]), 0.5)
+    weights = sample_weights(torch.tensor([4, 16]), torch.tensor([0, 1]), 0.5)
     assert (weights[0] / weights[1]).item() == pytest.approx(2.0)
-    weights = cluster_weights(torch.tensor([4, 16]), 1.0)
+    weights = sample_weights(torch.tensor([4, 16]), torch.tensor([0, 1]), 1.0)
     assert (weights[0] / weights[1]).item() == pytest.approx(4.0)
 
 
@@ -49,7 +49,7 @@ def test_first_loss_is_log_k_whatever_the_sizes(num_clusters):
 
 
 def test_an_empty_cluster_has_a_finite_weight():
-    weights = cluster_weights(torch.tensor([0, 10]), 0.5)
+    weights = sample_weights(torch.tensor([0, 10]), torch.tensor([0, 1]), 0.5)
     assert torch.isfinite(weights).all()
 
 

@@ -77,9 +77,9 @@ def test_first_loss_is_log_k_and_uses_the_labels_of_now():
 class TestHead:
     def test_random_start_is_that_of_r9(self):
         algorithm = build(num_clusters=100)
-        before = algorithm.head.fc.weight.clone()
+        before = algorithm.head.fc.weight.detach().clone()
         result = algorithm.recluster(torch.randn(N, 84), seed=3)
-        weight = algorithm.head.fc.weight
+        weight = algorithm.head.fc.weight.detach()
         assert not torch.equal(weight, before)
         assert abs(float(weight.std()) - 0.01) < 5e-4 and not bool(algorithm.head.fc.bias.any())
         assert {id(p) for p in result.rewritten} == {id(p) for p in algorithm.head.parameters()}

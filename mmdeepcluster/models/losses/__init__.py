@@ -2,7 +2,7 @@
 
 from mmdeepcluster.models.losses.class_balanced import (
     ClassBalancedCrossEntropy,
-    cluster_weights,
+    sample_weights,
 )
 
-__all__ = ["ClassBalancedCrossEntropy", "cluster_weights"]
+__all__ = ["ClassBalancedCrossEntropy", "sample_weights"]

@@ -9,13 +9,18 @@ from torch import Tensor, nn
 from mmdeepcluster.registry import LOSSES
 
 
-def cluster_weights(counts: Tensor, power: float) -> Tensor:
-    """Weights (K,) proportional to ``N_c ** -power``, the largest being 1.
+def sample_weights(counts: Tensor, targets: Tensor, power: float) -> Tensor:
+    """Weights (B,) proportional to ``N_c ** -power``, 1 for the smallest of all clusters.
 
     An empty cluster counts as one sample, so its weight is finite.
+
+    Args:
+        counts: Size of each cluster, int64 (K,).
+        targets: Cluster of each sample, int64 (B,).
+        power: Exponent.
     """
-    weights = counts.clamp_min(1).float().pow_(-power)
-    return weights.div_(weights.max())
+    sizes = counts.take(targets).clamp_min_(1).float()
+    return sizes.div_(counts.min().clamp_min(1)).pow_(-power)
 
 
 @LOSSES.register_module()
@@ -46,7 +51,7 @@ class ClassBalancedCrossEntropy(nn.Module):
             targets: Cluster of each sample, int64 (B,).
             counts: Size of each cluster, int64 (K,).
         """
-        weights = cluster_weights(counts, self.power)[targets]
+        weights = sample_weights(counts, targets, self.power)
         losses = F.cross_entropy(logits.float(), targets, reduction="none")
         total = weights.sum()
         if get_world_size() > 1:

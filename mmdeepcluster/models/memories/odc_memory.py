@@ -184,11 +184,15 @@ class ODCMemory(LabelBank):
         new = l2_normalize(features, length).lerp_(old, 1 - self.momentum)
         if self.renormalize:
             new = l2_normalize(new)
-        new = torch.where(finite.unsqueeze(1), to_grid(new, self.bits), old).index_select(0, last)
+        new = to_grid(new, self.bits)
+        # On a CPU it costs less to ask than to copy; a GPU would have to wait for the answer.
+        if new.is_cuda or not bool(finite.all()):
+            new = torch.where(finite.unsqueeze(1), new, old)
+        new = new.index_select(0, last)
         label = old_label
         if reassign:
             nearest = nearest_centroid(new, self.centroids, self.assign_metric)
-            label = torch.where(finite[last], nearest, old_label)
+            label = torch.where(finite.take(last), nearest, old_label)
         # Equal samples write equal rows, so the result does not depend on the order of writing.
         self.features.index_copy_(0, rows, new)
         self.labels.index_copy_(0, rows, label)

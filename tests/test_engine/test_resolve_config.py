@@ -125,7 +125,7 @@ class TestUnknownKeys:
             ("model.num_cluster", r"model.num_cluster: unknown key of ODC, did you mean 'num_clu"),
             ("model.memory.momentmu", r"momentmu: unknown key of ODCMemory, did you mean 'mome"),
             ("model.neck.droput", "droput: unknown key of ODCNeck, did you mean 'dropout'"),
-            ("model.backbone.depth", "depth: unknown key of LeNet5, known: in_channels"),
+            ("model.backbone.depth", "depth: unknown key of LeNet5, known: batch_norm, in_ch"),
             ("model.clusterer.max_iter", "unknown key of KMeans, did you mean 'max_iters'"),
             ("model.neck.norm_cfg.momentm", "unknown key of BatchNorm1d, did you mean 'moment"),
             ("default_hooks.watchdog.acton", "unknown key of CollapseWatchdogHook"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from mmdeepcluster.clustering.summarize import summarize
 from mmdeepcluster.registry import CLUSTERERS
 
 
-class _Baseline:
+class _Baseline(ABC):
     """A clusterer that makes its labels in one step.
 
     Args:
@@ -49,8 +51,9 @@ class _Baseline:
         labels = self._labels(features, generator)
         return summarize(features, labels, self.num_clusters, num_iters=0)
 
+    @abstractmethod
     def _labels(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        raise NotImplementedError
+        """Cluster of each row (N,), none of the K empty."""
 
 
 @CLUSTERERS.register_module()

@@ -12,11 +12,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.engine.access import get_algorithm
+from mmdeepcluster.engine.hooks.online_clustering_hook import calibrate
 from mmdeepcluster.engine.hooks.scalars_hook import update_capped
 from mmdeepcluster.engine.launch import from_main
-from mmdeepcluster.engine.seeding import derive_seed, seed_everything
+from mmdeepcluster.engine.seeding import derive_seed
 from mmdeepcluster.evaluation import normalized_mutual_info
-from mmdeepcluster.models import AlternatingAlgorithm, calibrate_batch_norm, extract
+from mmdeepcluster.models import AlternatingAlgorithm, extract
 from mmdeepcluster.registry import HOOKS
 
 _STATE = "clustering"
@@ -123,9 +124,8 @@ class EpochClusteringHook(Hook):
     def _cluster(
         self, runner: Any, algorithm: AlternatingAlgorithm, cycle: int, seed: int
     ) -> tuple[nn.Parameter, ...]:
-        if cycle == 0 and self.calibration_passes:
-            seed_everything(derive_seed(runner.seed, "calibration"))
-            calibrate_batch_norm(algorithm, runner.train_dataloader, self.calibration_passes)
+        if cycle == 0:
+            calibrate(runner, self.calibration_passes)
         start = time.perf_counter()
         features = extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
         self.num_feature_passes += 1

@@ -80,9 +80,7 @@ class OnlineClusteringHook(Hook):
         )
 
     def _features(self, runner: Any, algorithm: OnlineAlgorithm) -> torch.Tensor:
-        if self.calibration_passes:
-            seed_everything(derive_seed(runner.seed, "calibration"))
-            calibrate_batch_norm(algorithm, runner.train_dataloader, self.calibration_passes)
+        calibrate(runner, self.calibration_passes)
         self.num_feature_passes += 1
         return extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
 
@@ -107,6 +105,13 @@ class OnlineClusteringHook(Hook):
             outputs["health/zero_rows"] = stats["zero_rows"]
             outputs["health/bad_rows"] = stats["bad_rows"]
             outputs["health/labels_frozen"] = not reassign
+
+
+def calibrate(runner: Any, num_passes: int) -> None:
+    """Sets the statistics of batch norm before a first clustering, with a seed of its own."""
+    if num_passes:
+        seed_everything(derive_seed(runner.seed, "calibration"))
+        calibrate_batch_norm(get_algorithm(runner), runner.train_dataloader, num_passes)
 
 
 def _online(runner: Any) -> OnlineAlgorithm:

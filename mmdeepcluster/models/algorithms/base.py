@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import broadcast, is_main_process
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -35,6 +36,47 @@ class Reclustering(NamedTuple):
     num_iters: int
     seconds: dict[str, float]
     rewritten: tuple[nn.Parameter, ...] = ()
+
+
+class MainFit(NamedTuple):
+    """What a clustering by the main process alone found, on every process.
+
+    Attributes:
+        assignments: Cluster of each sample, int64 (N,).
+        num_clusters: Number of clusters that were found.
+        objective: As in :class:`Reclustering`.
+        num_iters: As in :class:`Reclustering`.
+    """
+
+    assignments: Tensor
+    num_clusters: int
+    objective: float
+    num_iters: int
+
+
+def fit_on_main(
+    clusterer: Any, rows: Tensor, num_samples: int, seed: int, **options: Any
+) -> MainFit:
+    """Lets the main process cluster and tells the others; collective.
+
+    Args:
+        clusterer: A clusterer.
+        rows: On the main process all rows (N, D); others have them on the same kind of device.
+        num_samples: N.
+        seed: Seed of the clustering.
+        **options: Further arguments of ``clusterer.fit``.
+    """
+    assignments = torch.empty(num_samples, dtype=torch.int64, device=rows.device)
+    figures = torch.zeros(3, dtype=torch.float64, device=rows.device)
+    if is_main_process():
+        result = clusterer.fit(rows, seed=seed, **options)
+        assignments.copy_(result.assignments)
+        found = [result.num_clusters, result.objective, result.num_iters]
+        figures.copy_(torch.tensor(found, dtype=torch.float64))
+    broadcast(assignments)
+    broadcast(figures)
+    number, objective, num_iters = figures.tolist()
+    return MainFit(assignments, int(number), objective, int(num_iters))
 
 
 class BaseAlgorithm(BaseModel):

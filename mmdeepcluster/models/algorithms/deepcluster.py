@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce, broadcast, get_world_size, is_main_process
+from mmengine.dist import all_reduce, get_world_size, is_main_process
 from torch import Tensor, nn
 
 from mmdeepcluster.clustering import (
@@ -25,7 +25,11 @@ from mmdeepcluster.clustering import (
 )
 from mmdeepcluster.clustering.functional import cluster_sums
 from mmdeepcluster.clustering.matching import match_clusters
-from mmdeepcluster.models.algorithms.base import AlternatingAlgorithm, Reclustering
+from mmdeepcluster.models.algorithms.base import (
+    AlternatingAlgorithm,
+    Reclustering,
+    fit_on_main,
+)
 from mmdeepcluster.models.memories import LabelBank
 from mmdeepcluster.registry import (
     ALGORITHMS,
@@ -237,19 +241,9 @@ class DeepCluster(AlternatingAlgorithm):
             result = self.clusterer.fit(rows, seed=seed, **options)
             self._check_number(result.num_clusters)
             return result.assignments, result.objective, result.num_iters
-        everything = share.gather(rows)
-        assignments = torch.empty(self.num_samples, dtype=torch.int64, device=rows.device)
-        figures = torch.zeros(3, dtype=torch.float64, device=rows.device)
-        if is_main_process():
-            result = self.clusterer.fit(everything, seed=seed, **options)
-            assignments.copy_(result.assignments)
-            found = [result.num_clusters, result.objective, result.num_iters]
-            figures.copy_(torch.tensor(found, dtype=torch.float64))
-        broadcast(assignments)
-        broadcast(figures)
-        number, objective, num_iters = figures.tolist()
-        self._check_number(int(number))
-        return assignments, objective, int(num_iters)
+        fit = fit_on_main(self.clusterer, share.gather(rows), self.num_samples, seed, **options)
+        self._check_number(fit.num_clusters)
+        return fit.assignments, fit.objective, fit.num_iters
 
     def _check_number(self, found: int) -> None:
         if found != self.num_clusters:

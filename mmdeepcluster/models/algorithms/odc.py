@@ -10,12 +10,12 @@ import time
 from typing import Any
 
 import torch
-from mmengine.dist import broadcast, is_main_process
+from mmengine.dist import is_main_process
 from torch import Tensor, nn
 
 from mmdeepcluster.clustering import Assigner, Partition
 from mmdeepcluster.clustering.functional import cluster_sums, l2_normalize
-from mmdeepcluster.models.algorithms.base import OnlineAlgorithm, Reclustering
+from mmdeepcluster.models.algorithms.base import OnlineAlgorithm, Reclustering, fit_on_main
 from mmdeepcluster.registry import ALGORITHMS, CLUSTERERS, HEADS, LOSSES, MEMORIES
 
 
@@ -183,19 +183,12 @@ class ODC(OnlineAlgorithm):
         """
         start = time.perf_counter()
         features = features.to(self.memory.features.device)
-        assignments = torch.empty(self.num_samples, dtype=torch.int64, device=features.device)
-        figures = torch.zeros(2, dtype=torch.float64, device=features.device)
-        if is_main_process():
-            result = self.clusterer.fit(l2_normalize(features), seed=seed)
-            assignments.copy_(result.assignments)
-            figures.copy_(torch.tensor([result.objective, result.num_iters]))
-            features = self.partition.own(features)
-        broadcast(assignments)
-        broadcast(figures)
-        self.memory.fill(features, assignments)
+        main = is_main_process()
+        unit = l2_normalize(features) if main else features
+        fit = fit_on_main(self.clusterer, unit, self.num_samples, seed)
+        self.memory.fill(self.partition.own(features) if main else features, fit.assignments)
         self.cycle += 1
-        objective, num_iters = figures.tolist()
-        return Reclustering(objective, int(num_iters), {"k-means": time.perf_counter() - start})
+        return Reclustering(fit.objective, fit.num_iters, {"k-means": time.perf_counter() - start})
 
     def feature_sample(self, max_rows: int, seed: int) -> Tensor:
         """Rows of the memory, unit length, at most ``max_rows`` of them; collective."""

@@ -1,7 +1,7 @@
 """Algorithms, one file for each method."""
 
+from mmdeepcluster.models.algorithms.alternating import AlternatingAlgorithm
 from mmdeepcluster.models.algorithms.base import (
-    AlternatingAlgorithm,
     BaseAlgorithm,
     OnlineAlgorithm,
     Reclustering,

@@ -311,19 +311,4 @@ class OnlineAlgorithm(BaseAlgorithm):
         """Dissolves small clusters; returns parameters and rows that now mean another cluster."""
 
 
-class AlternatingAlgorithm(BaseAlgorithm):
-    """A method that clusters all features and learns the labels, by turns.
-
-    The hook of such methods calls :meth:`recluster`, or one of these, at the start of a cycle.
-    """
-
-    @abstractmethod
-    def keep_clustering(self) -> None:
-        """Starts a cycle with the labels of the one before."""
-
-    @abstractmethod
-    def reset_head(self, seed: int) -> tuple[nn.Parameter, ...]:
-        """Gives the head new random weights; returns its parameters."""
-
-
-__all__ = ["AlternatingAlgorithm", "BaseAlgorithm", "OnlineAlgorithm", "Reclustering"]
+__all__ = ["BaseAlgorithm", "OnlineAlgorithm", "Reclustering"]

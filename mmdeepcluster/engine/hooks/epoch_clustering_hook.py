@@ -82,6 +82,12 @@ class EpochClusteringHook(Hook):
         self.num_feature_passes = 0
         self._train_start = 0.0
 
+    def before_train(self, runner: Any) -> None:
+        """Tells the sampler of the clusters that this process draws from, where not from all."""
+        group = _alternating(runner).draw_group
+        if group is not None:
+            runner.train_dataloader.batch_sampler.sampler.draw_from(*group)
+
     def before_train_epoch(self, runner: Any) -> None:
         """Starts a cycle if one is due, and tells the sampler of the labels."""
         algorithm = _alternating(runner)

@@ -3,10 +3,12 @@
 from mmdeepcluster.models.algorithms.alternating import AlternatingAlgorithm
 from mmdeepcluster.models.algorithms.base import (
     BaseAlgorithm,
+    DrawGroup,
     OnlineAlgorithm,
     Reclustering,
 )
 from mmdeepcluster.models.algorithms.deepcluster import DeepCluster
+from mmdeepcluster.models.algorithms.deepercluster import DeeperCluster
 from mmdeepcluster.models.algorithms.odc import ODC
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "AlternatingAlgorithm",
     "BaseAlgorithm",
     "DeepCluster",
+    "DeeperCluster",
+    "DrawGroup",
     "OnlineAlgorithm",
     "Reclustering",
 ]

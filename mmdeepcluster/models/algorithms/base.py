@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmdeepcluster.clustering import Assigner, Partition
+from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.necks import global_average_pool
 from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
@@ -36,6 +38,22 @@ class Reclustering(NamedTuple):
     num_iters: int
     seconds: dict[str, float]
     rewritten: tuple[nn.Parameter, ...] = ()
+
+
+class DrawGroup(NamedTuple):
+    """The clusters that a process draws its samples from, where that are not all.
+
+    Attributes:
+        clusters: Ids of the clusters.
+        rank: Number of this process among those that draw the same samples together.
+        world_size: How many these are.
+        stream: Which of several such groups it is, so that no two draw the same.
+    """
+
+    clusters: range
+    rank: int
+    world_size: int
+    stream: int
 
 
 class MainFit(NamedTuple):
@@ -91,6 +109,9 @@ class BaseAlgorithm(BaseModel):
         init_cfg: MMEngine's initialisation of weights.
     """
 
+    # Fewest clusters that there is something to learn from.
+    min_clusters = 2
+
     def __init__(
         self,
         num_samples: int,
@@ -119,6 +140,37 @@ class BaseAlgorithm(BaseModel):
     def layers(self) -> tuple[str, ...]:
         """Names that :meth:`extract` understands: the neck, the backbone, and its stages."""
         return ("neck", "backbone", *self.backbone.stage_names)
+
+    @property
+    def chance_loss(self) -> float:
+        """Loss of a network that guesses."""
+        return math.log(self.num_clusters)
+
+    @property
+    def head_group(self) -> HeadGroup | None:
+        """Processes with which this one shares its part of the head, where it holds a part."""
+        return None
+
+    @property
+    def draw_group(self) -> DrawGroup | None:
+        """Which clusters this process draws its samples from; None for all."""
+        return None
+
+    def check_images(self, shape: tuple[int, ...]) -> None:
+        """Refuses training images (C, H, W) that the method cannot use.
+
+        Raises:
+            ValueError: If it cannot.
+        """
+
+    def partial_parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters, by name, of which this process holds the part of :attr:`head_group`."""
+        return {}
+
+    @classmethod
+    def config_to_use(cls, model: dict[str, Any]) -> dict[str, Any]:
+        """Config of the same model to be used outside of training."""
+        return model
 
     @property
     @abstractmethod

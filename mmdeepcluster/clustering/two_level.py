@@ -33,7 +33,10 @@ class TwoLevelKMeans:
         ValueError: If a number is less than 1 or m does not divide K.
     """
 
-    derived_keys = {"num_clusters": "model.num_clusters"}
+    derived_keys = {
+        "num_clusters": "model.num_clusters",
+        "num_super_clusters": "model.num_super_clusters",
+    }
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
-# DeeperCluster (arXiv 1905.01278): rotation and two levels of clusters. Features are whitened by PCA
-# and scaled to unit length before they are clustered, ten iterations on each level.
+# DeeperCluster (arXiv 1905.01278): rotation and two levels of clusters. Features are whitened by
+# PCA and scaled to unit length before they are clustered, ten iterations on each level.
 model = dict(
     type="DeeperCluster",
     num_super_clusters=4,

@@ -21,6 +21,7 @@ from mmdeepcluster.models.algorithms.memory_estimate import (
     MemoryEstimate,
     device_memory,
     main_memory,
+    readable,
 )
 from mmdeepcluster.models.algorithms.rotation import check_square, draw_rotations, rotate
 from mmdeepcluster.registry import ALGORITHMS, CLUSTERERS, HEADS
@@ -147,7 +148,7 @@ class DeeperCluster(AlternatingAlgorithm):
             ),
             world_size=get_world_size(),
         )
-        print_log(f"memory: {estimate}", "current")
+        print_log(f"memory of a process: {estimate}", "current")
         on_device, in_main = estimate.device, estimate.features
         if not torch.cuda.is_available():
             on_device, in_main = 0, on_device + in_main
@@ -163,7 +164,7 @@ class DeeperCluster(AlternatingAlgorithm):
                     f"{self.num_rotations * self.num_super_clusters} processes"
                 )
                 raise ValueError(
-                    f"a process needs {estimate}; {place} {there / 2**30:.2f} GiB: {remedy}, or "
+                    f"a process needs {estimate}; {place} {readable(there)}: {remedy}, or "
                     "lower model.num_clusters or model.feature_transform.dim"
                 )
 

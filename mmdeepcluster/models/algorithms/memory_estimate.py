@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-_GIB = 1 << 30
 # A weight, its gradient and its momentum, in fp32.
 _COPIES = 3
 
@@ -74,10 +73,20 @@ class MemoryEstimate:
         return self.network + self.head + self.labels + self.clustering
 
     def __str__(self) -> str:
+        device, network, head, labels, clustering, features = map(
+            readable,
+            (
+                self.device,
+                self.network,
+                self.head,
+                self.labels,
+                self.clustering,
+                self.features,
+            ),
+        )
         return (
-            f"{_gib(self.device)} a process without activations (network {_gib(self.network)}, "
-            f"head {_gib(self.head)}, labels {_gib(self.labels)}, clustering "
-            f"{_gib(self.clustering)}), and {_gib(self.features)} of features in main memory"
+            f"{device} without activations (network {network}, head {head}, labels {labels}, "
+            f"clustering {clustering}), and {features} of features in main memory"
         )
 
 
@@ -101,5 +110,7 @@ def main_memory() -> int:
     return total // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def _gib(number: int) -> str:
-    return f"{number / _GIB:.2f} GiB"
+def readable(number: float) -> str:
+    """Bytes in the unit that fits."""
+    exponent = 1 if number < 1 << 20 else 2 if number < 1 << 30 else 3
+    return f"{number / 1024**exponent:.1f} {' KMG'[exponent]}iB"

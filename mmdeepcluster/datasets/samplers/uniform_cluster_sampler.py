@@ -184,12 +184,11 @@ class UniformClusterSampler(Sampler[Draw]):
         """Samples of this process's draws and the seeds of their augmentation."""
         # Before there are clusters the group has no part in it.
         group = None if self._clusters is None else self._group
-        if group is None:
-            key, rank, world_size = (_EPOCH_KEY, self.epoch), self.rank, self.world_size
-            total = self.num_samples
-        else:
+        key: tuple[int, ...] = (_EPOCH_KEY, self.epoch)
+        rank, world_size, total = self.rank, self.world_size, self.num_samples
+        if group is not None:
             clusters, rank, world_size, stream = group
-            key = (_EPOCH_KEY, self.epoch, clusters.start, clusters.stop, stream)
+            key += (clusters.start, clusters.stop, stream)
             total = len(self) * world_size
         generator = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
         # Ranks that would have one draw fewer wrap around to the start of the order.

@@ -11,7 +11,8 @@ from mmdeepcluster.models.algorithms import (
     OnlineAlgorithm,
     Reclustering,
 )
-from mmdeepcluster.models.extraction import calibrate_batch_norm, extract
+from mmdeepcluster.models.calibration import calibrate_batch_norm
+from mmdeepcluster.models.extraction import extract
 from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
 from mmdeepcluster.models.memories import LabelBank, ODCMemory

@@ -43,8 +43,8 @@ def recluster(options):
     said = []
     for cycle in range(2):
         features = torch.randn(N, D, generator=torch.Generator().manual_seed(cycle))
-        rows = algorithm.rows_to_cluster
-        result = algorithm.recluster(features if rows is None else features[rows], seed=cycle)
+        share = algorithm.share_to_cluster
+        result = algorithm.recluster(features[share.start : share.stop], seed=cycle)
         said.append((result.objective, result.num_iters))
     state = algorithm.cluster_state() if get_rank() == 0 else {}
     return {
@@ -53,7 +53,7 @@ def recluster(options):
         "sample": algorithm.feature_sample(500, seed=3),
         "said": said,
         "state": sorted(state),
-        "rows": None if rows is None else len(rows),
+        "rows": len(share),
     }
 
 
@@ -68,7 +68,7 @@ def recluster(options):
 )
 def test_clusters_do_not_depend_on_the_number_of_processes(options):
     alone, many = recluster(options), run_processes(recluster, 2, options)
-    assert [found["rows"] for found in many] == [1024, 1976] and alone["rows"] is None
+    assert [found["rows"] for found in many] == [1024, 1976] and alone["rows"] == N
     for found in many:
         assert torch.equal(found["labels"], alone["labels"])
         assert torch.equal(found["head"], alone["head"])

@@ -133,7 +133,7 @@ class EpochClusteringHook(Hook):
         if cycle == 0:
             calibrate(runner, self.calibration_passes)
         start = time.perf_counter()
-        features = extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
+        features = extract(algorithm, self.loader, share=algorithm.share_to_cluster)["neck"]
         self.num_feature_passes += 1
         seconds = {"extract": time.perf_counter() - start}
         result = algorithm.recluster(features, seed)

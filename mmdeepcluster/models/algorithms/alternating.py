@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.dist import all_reduce, is_main_process
 from torch import Tensor, nn
 
 from mmdeepcluster.clustering import (
@@ -134,11 +134,8 @@ class AlternatingAlgorithm(BaseAlgorithm):
         return self.reset_head(seed)
 
     @property
-    def rows_to_cluster(self) -> Tensor | None:
-        """Samples whose features this process clusters with the others."""
-        return None if get_world_size() == 1 else self._share().indices
-
-    def _share(self) -> RowShare:
+    def share_to_cluster(self) -> RowShare:
+        """Samples whose features this process extracts and hands to :meth:`recluster`."""
         return RowShare.of_this_process(self.num_samples)
 
     @torch.no_grad()
@@ -146,14 +143,14 @@ class AlternatingAlgorithm(BaseAlgorithm):
         """Starts a cycle with new labels and a head for them; collective.
 
         Args:
-            features: Features (M, D) of the samples :attr:`rows_to_cluster`, before a last ReLU.
+            features: Features (M, D) of the samples :attr:`share_to_cluster`, before a last ReLU.
             seed: Seed of clustering and head.
 
         Raises:
             ValueError: If a feature is not finite, or the clusterer found another number of
                 clusters than K.
         """
-        share, device = self._share(), self.cluster_counts.device
+        share, device = self.share_to_cluster, self.cluster_counts.device
         times = [time.perf_counter()]
         # The features themselves stay where they are: they may be larger than a GPU.
         rows = self._fit_transform(features, share, device)(features, device)

@@ -199,17 +199,12 @@ class BaseAlgorithm(BaseModel):
     def loss(self, inputs: Tensor, sample_idx: Tensor) -> dict[str, Tensor]:
         """Losses of a batch under the labels held before this iteration."""
 
-    @property
-    @abstractmethod
-    def rows_to_cluster(self) -> Tensor | None:
-        """Samples whose features this process hands to :meth:`recluster`; None for all."""
-
     @abstractmethod
     def recluster(self, features: Tensor, seed: int) -> Reclustering:
         """Takes labels from one global clustering; collective.
 
         Args:
-            features: Features (M, D) of the samples :attr:`rows_to_cluster`.
+            features: Features (M, D) of the samples that this process hands in.
             seed: Seed of the clustering.
         """
 
@@ -346,6 +341,11 @@ class OnlineAlgorithm(BaseAlgorithm):
     @abstractmethod
     def centroids_update_interval(self) -> int:
         """Iterations between calls of :meth:`refresh_centroids`."""
+
+    @property
+    @abstractmethod
+    def rows_to_cluster(self) -> Tensor | None:
+        """Samples whose features this process hands to :meth:`recluster`; None for all."""
 
     @abstractmethod
     def update_memory(self, reassign: bool = True) -> dict[str, Tensor]:

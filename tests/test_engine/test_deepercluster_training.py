@@ -20,6 +20,7 @@ from mmdeepcluster.engine import (
     get_algorithm,
     resolve_config,
 )
+from mmdeepcluster.engine import build as build
 from mmdeepcluster.models import DeeperCluster
 from mmdeepcluster.registry import HOOKS
 
@@ -182,6 +183,23 @@ def test_every_cluster_lies_in_one_super_cluster(photos, tmp_path):  # noqa: F81
 def test_what_does_not_fit_is_refused(photos, tmp_path, options, message):  # noqa: F811
     with pytest.raises(ConfigError, match=message):
         start(photos)(tmp_path, **options)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_does_not_fit_into_memory_is_refused(
+    photos,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    grouped,
+):
+    """R59: before anything is allocated, with the way out."""
+    monkeypatch.setattr(build, "main_memory", lambda: 1 << 14)
+    options = {"model.num_super_clusters": 1, "model.num_rotations": 1, "model.grouped": grouped}
+    text = r"a process needs .*its part of the main memory is 16.0 KiB: start more processes"
+    with pytest.raises(ConfigError, match=text) as refused:
+        start(photos)(tmp_path, **options)
+    assert ("with model.grouped=True" in str(refused.value)) != grouped
+    assert not (tmp_path / "last_checkpoint").exists()
 
 
 def test_auto_is_a_multiple_of_the_super_clusters(photos):  # noqa: F811

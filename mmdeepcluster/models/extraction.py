@@ -100,7 +100,7 @@ def _extract_share(
     widths = {name: rows.shape[1] for name, rows in results.items()}
     said = [(None if problem is None else str(problem), widths)]
     if share.world_size > 1:
-        said = all_gather_object(said[0])
+        said = all_gather_object(said[0], share.group)
     if problem is not None:
         raise problem
     for rank, (reason, known) in enumerate(said):

@@ -111,7 +111,7 @@ def _extract_share(
     stopped = isinstance(problem, ExtractionStoppedError)
     said = [(None if problem is None else str(problem), widths, stopped)]
     if share.world_size > 1:
-        said = all_gather_object(said[0])
+        said = all_gather_object(said[0], share.group)
     if problem is not None:
         raise problem
     if any(stopped for _, _, stopped in said):

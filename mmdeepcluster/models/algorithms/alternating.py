@@ -19,7 +19,7 @@ from mmdeepcluster.clustering import (
     RowShare,
     l2_normalize,
 )
-from mmdeepcluster.clustering.functional import cluster_sums
+from mmdeepcluster.clustering.cluster_means import cluster_means
 from mmdeepcluster.models.algorithms.base import BaseAlgorithm, Reclustering, fit_on_main
 from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
 from mmdeepcluster.models.memories import LabelBank
@@ -253,14 +253,15 @@ class AlternatingAlgorithm(BaseAlgorithm):
         before = self.label_bank.prev_labels.cpu() if self.cycle > 1 else None
         return before, self.labels()
 
-    def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
+    @torch.no_grad()
+    def finalize(self, features: Tensor, labels: Tensor, share: RowShare | None = None) -> Assigner:
         """Fits transform and centroids, the means under the last labels, on new features."""
-        fitted = self._fit_transform(features)
-        labels = labels.to(features.device)
-        sums = cluster_sums(fitted(features), labels, self.num_clusters)
-        counts = torch.bincount(labels, minlength=self.num_clusters)
+        device = self.cluster_counts.device
+        fitted = self._fit_transform(features, share, device)
+        means = cluster_means(fitted(features, device), labels, self.num_clusters, share)
+        fitted = fitted.to(torch.device("cpu"))
         self.assigner = Assigner(
-            (sums / counts.unsqueeze(1)).float(),
+            means.cpu(),
             mean=fitted.mean,
             projection=fitted.projection,
             normalize=fitted.normalize,

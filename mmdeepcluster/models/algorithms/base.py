@@ -14,7 +14,7 @@ from mmengine.dist import broadcast, is_main_process
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Assigner, Partition
+from mmdeepcluster.clustering import Assigner, Partition, RowShare
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
 from mmdeepcluster.models.necks import global_average_pool
@@ -225,12 +225,15 @@ class BaseAlgorithm(BaseModel):
         """Labels (N,) before (None where there were none) and now, to be compared; collective."""
 
     @abstractmethod
-    def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
-        """Fits the assigner on evaluation-mode features (N, D) of all samples.
+    def finalize(self, features: Tensor, labels: Tensor, share: RowShare | None = None) -> Assigner:
+        """Fits the assigner on evaluation-mode features; collective with a share.
+
+        The bits do not depend on the number of processes.
 
         Args:
-            features: Features of all samples; on one process.
+            features: Features (n, D) of the samples of ``share``.
             labels: What :meth:`labels` returned, int64 (N,).
+            share: Which samples those are. Defaults to all of them.
         """
 
     @abstractmethod

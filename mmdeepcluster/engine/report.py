@@ -225,6 +225,7 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
     clusters = assignment.cluster
     counts = torch.bincount(clusters, minlength=assigner.num_clusters)
     report = {
+        "data": {"num_images": len(dataset), "num_unreadable": dataset.num_unreadable},
         "knn": knn,
         "probe": probe,
         "memory": {

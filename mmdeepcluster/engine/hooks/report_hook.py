@@ -71,6 +71,11 @@ class ReportHook(Hook):
 def summary(report: dict[str, Any], runner: Any, num_clusters: int) -> str:
     """The report as lines for the terminal."""
     lines = ["", "Result"]
+    if report["data"]["num_unreadable"]:
+        lines.append(
+            f"  left out        {report['data']['num_unreadable']} unreadable images, listed in "
+            f"{Path(runner.work_dir) / 'unreadable.txt'}"
+        )
     if report["knn"] is not None:
         before, after = report["knn_untrained"]["accuracy"], report["knn"]["accuracy"]
         lines.append(

@@ -108,7 +108,6 @@ class CentroidSearch:
 
     def assign(self, rows: SearchRows) -> Tensor:
         """Index of the nearest centroid of each row, int64 (N,)."""
-
         # One tensor for all: small results that stay between large ones that go would keep the
         # memory of these from being used again.
         labels = torch.empty(len(rows.source), dtype=torch.int64, device=rows.source.device)

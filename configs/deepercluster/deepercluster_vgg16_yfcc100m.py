@@ -1,8 +1,9 @@
 """DeeperCluster with VGG-16 on 96 million photographs, the recipe of the paper: 64 GPUs.
 
 Each of the 16 super-classes (4 rotations x 4 super-clusters) has a classifier of 80,000 x 4096,
-which 4 of the processes hold; any other multiple of 16 does. docs/scaling.md says what memory, time
-and traffic to expect.
+which 4 of the processes hold; any other multiple of 16 does. 64 GPUs need 96 GB each, because rows
+of 4096 numbers are clustered; with `model.feature_transform.dim=256` those of 24 GB do.
+docs/scaling.md says what memory, time and traffic to expect.
 
 Paper: Unsupervised Pre-Training of Image Features on Non-Curated Data, arXiv 1905.01278.
 Command: on each of 8 machines, NODE_RANK from 0 to 7:

@@ -152,6 +152,7 @@ class AlternatingAlgorithm(BaseAlgorithm):
             clustered_dim=getattr(self.feature_transform, "dim", self.feature_dim),
             num_clusters=self.num_clusters,
             clusters_at_once=self.clusters_at_once,
+            rows_are_sent=self.clusters_at_once < self.num_clusters,
             world_size=world_size,
         )
 

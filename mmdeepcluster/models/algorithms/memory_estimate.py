@@ -10,6 +10,8 @@ import torch
 
 # A weight, its gradient and its momentum, in fp32.
 _COPIES = 3
+# Matrices (clusters, D) in fp64 at the peak of a k-means, as measured (docs/scaling.md).
+_MATRICES = 9
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class MemoryEstimate:
         head: The same of the classifiers that this process holds.
         labels: Labels of now and before, of all samples.
         clustering: On the device while clusters are computed: transformed rows of this process,
-            sums and centroids.
+            those that others send, a copy in bf16, sums, and labels on their way.
         features: In main memory meanwhile: features of the rows of this process.
     """
 
@@ -42,6 +44,7 @@ class MemoryEstimate:
         clustered_dim: int,
         num_clusters: int,
         clusters_at_once: int,
+        rows_are_sent: bool,
         world_size: int,
     ) -> MemoryEstimate:
         """From numbers of weights and sizes.
@@ -53,17 +56,19 @@ class MemoryEstimate:
             feature_dim: Width of the features.
             clustered_dim: Width of what is clustered.
             num_clusters: K.
-            clusters_at_once: Clusters of one k-means, whose sums are held in fp64 twice.
+            clusters_at_once: Clusters of one k-means.
+            rows_are_sent: Whether rows are copied to where their super-cluster is clustered.
             world_size: Processes.
         """
         rows = -(-num_samples // world_size)
+        row_bytes = 4 * (2 if rows_are_sent else 1) + 2
+        sums = 8 * _MATRICES * clusters_at_once * clustered_dim
+        centroids = 2 * 4 * num_clusters * clustered_dim  # parts, and what they are joined to
         return cls(
             network=4 * _COPIES * network_weights,
             head=4 * _COPIES * head_weights,
             labels=2 * 8 * num_samples,
-            clustering=4 * rows * clustered_dim
-            + 2 * 8 * clusters_at_once * (clustered_dim + 1)
-            + 4 * num_clusters * clustered_dim,
+            clustering=row_bytes * rows * clustered_dim + max(sums, centroids) + 16 * num_samples,
             features=4 * rows * feature_dim,
         )
 

@@ -13,7 +13,9 @@ _base_ = [
 ]
 
 model = dict(num_clusters="auto", num_super_clusters=2)
-train_dataloader = dict(sampler=dict(type="UniformClusterSampler"))
+train_dataloader = dict(batch_size=32, sampler=dict(type="UniformClusterSampler"))
 optim_wrapper = dict(optimizer=dict(lr=0.05))
-train_cfg = dict(max_epochs=30)
-auto_scale_lr = dict(base_batch_size=64)
+# A thousand images make short epochs: classifiers need more of them before they start anew.
+default_hooks = dict(clustering=dict(interval=10), checkpoint=dict(interval=10))
+train_cfg = dict(max_epochs=60)
+auto_scale_lr = dict(base_batch_size=32)

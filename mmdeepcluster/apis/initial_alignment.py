@@ -36,7 +36,14 @@ from mmdeepcluster.visualization import histograms
 
 DEFAULT_SEEDS = range(1, 21)
 # Keys of the model that decide which features are clustered, and how.
-_DECISIVE = ("backbone", "neck", "feature_transform", "clusterer", "init_cfg")
+_DECISIVE = (
+    "backbone",
+    "neck",
+    "feature_transform",
+    "clusterer",
+    "num_super_clusters",
+    "init_cfg",
+)
 # Decoded images of up to this size are kept from one seed to the next.
 _KEPT_BYTES = 1 << 30
 
@@ -182,9 +189,8 @@ def _measure(
     labels = resolved.dataset.eval_labels
     assert labels is not None  # _check_clusters
     for number in numbers:
-        clusterer = dict(resolved.cfg.model.get("clusterer") or {"type": "KMeans"})
-        clusterer["num_clusters"] = number
-        fitted = CLUSTERERS.build(clusterer).fit(features, derive_seed(seed, "recluster", 0))
+        clusterer = CLUSTERERS.build(_clusterer(resolved.cfg.model, number))
+        fitted = clusterer.fit(features, derive_seed(seed, "recluster", 0))
         measures = alignment(fitted.assignments.cpu().numpy(), labels, seed=seed).as_dict()
         seconds = time.perf_counter() - start
         start = time.perf_counter()
@@ -274,3 +280,24 @@ def _write(folder: Path, result: Mapping[str, Any]) -> None:
         f"written: {path}" + (f", {figure}" if drawn else "; no figure without matplotlib"),
         "current",
     )
+
+
+def _clusterer(model: Mapping[str, Any], num_clusters: int) -> dict[str, Any]:
+    """Config of the model's clusterer for another number of clusters.
+
+    Raises:
+        ConfigError: If super-clusters cannot share the clusters out evenly.
+    """
+    supers = model.get("num_super_clusters")
+    default = "KMeans" if supers is None else "TwoLevelKMeans"
+    config = dict(model.get("clusterer") or {"type": default}, num_clusters=num_clusters)
+    kind = config["type"]
+    kind = CLUSTERERS.get(kind) if isinstance(kind, str) else kind
+    if supers is not None and "num_super_clusters" in getattr(kind, "derived_keys", {}):
+        if num_clusters % supers:
+            raise ConfigError(
+                f"{num_clusters} clusters cannot be dealt to model.num_super_clusters={supers}: "
+                "give a multiple, or set it to 1"
+            )
+        config["num_super_clusters"] = supers
+    return config

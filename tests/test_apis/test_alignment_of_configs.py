@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from mmdeepcluster.apis import (
@@ -52,16 +53,30 @@ def test_the_network_is_the_one_that_training_starts_from(tmp_path):
         assert (trained[name].cpu() == untrained[name]).all(), name
 
 
-def test_it_is_the_agreement_of_the_first_clusters_of_a_training_r30(tmp_path):
+def deeper():
+    """The same with DeeperCluster's two levels."""
+    config = Config.fromfile(DIGITS)
+    del config.model["loss"]
+    config.model.update(
+        type="DeeperCluster",
+        num_super_clusters=3,
+        head={"type": "TwoLevelHead"},
+        clusterer={"type": "TwoLevelKMeans"},
+    )
+    return config
+
+
+@pytest.mark.parametrize("method", [lambda: DIGITS, deeper], ids=["DeepCluster", "DeeperCluster"])
+def test_it_is_the_agreement_of_the_first_clusters_of_a_training_r30(tmp_path, method):
     options = {
         "train_cfg.max_epochs": 1,
         "train_dataloader.num_workers": 0,
         "model.num_clusters": 12,
         "model.feature_transform": {"type": "PCAWhitening", "dim": 20, "_delete_": True},
     }
-    train(DIGITS, work_dir=tmp_path, options={**options, "randomness.seed": 2})
+    train(method(), work_dir=tmp_path, options={**options, "randomness.seed": 2})
     first = json.loads((tmp_path / "report.json").read_text())["initial"]
-    found = initial_alignment(DIGITS, seeds=[2], options=options)
+    found = initial_alignment(method(), seeds=[2], options=options)
     assert [value["num_clusters"] for value in found["values"]] == [12]
     assert found["values"][0]["nmi"] == pytest.approx(first["nmi"], abs=1e-9)
     assert found["values"][0]["ami"] == pytest.approx(first["ami"], abs=1e-9)
@@ -128,6 +143,12 @@ def test_no_labels_no_alignment_r39(tmp_path):
 def test_k_that_does_not_fit(number):
     with pytest.raises(ConfigError, match=rf"--clusters {number}: must be between 2 and the 1437"):
         initial_alignment(DIGITS, clusters=[number], seeds=[1])
+
+
+def test_super_clusters_share_the_clusters_out():
+    options = SMALL | {"model.num_clusters": 12}
+    with pytest.raises(ConfigError, match=r"10 clusters cannot be dealt to .*super_clusters=3"):
+        initial_alignment(deeper(), clusters=[10], seeds=[1], options=options)
 
 
 def test_images_that_do_not_fit_the_model():

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, is_main_process
+from mmengine.dist import is_main_process
 from torch import Tensor, nn
 
 from mmdeepcluster.clustering import (
@@ -235,9 +235,7 @@ class AlternatingAlgorithm(BaseAlgorithm):
         sample = torch.zeros(len(chosen), self.feature_dim, device=self.cluster_counts.device)
         found = features[(chosen[mine] - share.start).to(features.device)]
         sample[mine.to(sample.device)] = l2_normalize(found).to(sample.device)
-        if share.world_size > 1:
-            all_reduce(sample)
-        return sample.cpu()
+        return share.all_reduce(sample).cpu()
 
     def keep_clustering(self) -> None:
         """Starts a cycle with the labels of the one before (R12)."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
 from mmdeepcluster.clustering import RowShare
@@ -123,9 +122,7 @@ class DeepCluster(AlternatingAlgorithm):
         if self.head_start == "centroids":
             own = self.label_bank.labels[share.start : share.stop].to(features.device)
             sums = cluster_sums(F.relu(features), own, self.num_clusters)
-            sums = sums.to(self.cluster_counts.device)
-            if share.world_size > 1:
-                all_reduce(sums)
+            sums = share.all_reduce(sums.to(self.cluster_counts.device))
             self.head.point_to((sums / self.cluster_counts.unsqueeze(1)).float())
             return tuple(self.head.parameters())
         return self.reset_head(seed)

@@ -29,7 +29,7 @@ def fit_seconds(measurements: Measurements, clock: str) -> dict[str, float]:
         if len(runs) < len(terms):
             raise ValueError(f"{phase}: {len(runs)} measurements cannot tell {len(terms)} terms")
         seconds = np.array([one[clock] for one in runs])
-        work = np.array([[one["work"].get(term, 0.0) for term in terms] for one in runs])
+        work = np.array([[float(one["work"].get(term, 0)) for term in terms] for one in runs])
         work /= seconds[:, None]
         # The units of terms differ by many powers of ten.
         scale = np.maximum(np.abs(work).max(axis=0), 1e-300)

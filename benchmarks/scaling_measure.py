@@ -68,6 +68,7 @@ class Meter:
         self, phase: str, work: dict[str, float], function: Callable[[], Any], **size: Any
     ) -> dict[str, Any]:
         """Best times of a function."""
+        gc.collect()
         found = [self._once(function) for _ in range(self.rounds)]
         return {
             "phase": phase,
@@ -80,12 +81,11 @@ class Meter:
         }
 
     def _once(self, function: Callable[[], Any]) -> dict[str, float]:
-        gc.collect()
         busy, wall, own = busy_seconds(), time.perf_counter(), time.process_time()
         function()
         wall, own = time.perf_counter() - wall, time.process_time() - own
         others = (busy_seconds() - busy - own) / (wall * (os.cpu_count() or 1))
-        return {"wall": wall, "processor": own, "foreign": max(0.0, others)}
+        return {"wall": wall, "processor": own, "foreign": min(1.0, max(0.0, others))}
 
     def calibrate(self) -> dict[str, float]:
         """GFLOP/s of a product of 1024 x 1024 matrices, fp32 and bf16."""

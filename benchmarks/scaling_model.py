@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scaling_problem import BF16, FP32, FP64, INT64, Problem, Rates, Search, Sizes
+from scaling_problem import BF16, FP32, FP64, INT32, INT64, Problem, Rates, Search, Sizes
 
 # Columns that a search adds to rows and centroids (clustering/arithmetic.py).
 _EXTRA_COLUMNS = 3
 # fp64 matrices (F, F) at the peak of the second moment: the sum, its upper half, their sum with the
 # lower half, the product of means and the covariance (clustering/covariance.py).
 _MOMENTS = 5
+# What is sent and got in one round (clustering/redistribute.py).
+_ROUNDS = 2 * 2**26
 
 
 class Memory(NamedTuple):
@@ -105,8 +107,10 @@ def memory_parts(problem: Problem, sizes: Sizes) -> dict[str, Memory]:
         "rows": Memory(0, rows),
         # Labels of all rows are gathered in pieces and joined, and a permutation chooses K rows.
         "level 1": Memory(INT64 * num_samples, level_1 + 2 * INT64 * num_samples),
-        "redistribution": Memory(0, 2.0 * rows),
-        "level 2": Memory(INT64 * p.group_rows, rows + level_2),
+        "received": Memory(0, p.received_rows * p.dim * FP32 + INT64 * num_samples),
+        "redistribution": Memory(0, _ROUNDS if p.world_size > 1 else 0),
+        "level 2": Memory(INT64 * p.group_rows, level_2),
+        # Parts and what they are joined to.
         "result": Memory(0, 2.0 * centroids + 2 * INT64 * num_samples),
         "sampler": Memory(
             max(sizes.label_bytes, sizes.draw_bytes) * num_samples + sizes.own_bytes * p.rows, 0
@@ -119,9 +123,9 @@ _PHASES = {
     "extraction": ("features", "extraction", "labels", "weights"),
     "PCA": ("features", "labels", "weights", "rows", "PCA"),
     "level 1": ("features", "labels", "weights", "rows", "level 1"),
-    "redistribution": ("features", "labels", "weights", "rows", "redistribution"),
-    "level 2": ("features", "labels", "weights", "rows", "level 2"),
-    "result": ("features", "labels", "weights", "rows", "result"),
+    "redistribution": ("features", "labels", "weights", "rows", "received", "redistribution"),
+    "level 2": ("features", "labels", "weights", "rows", "received", "level 2"),
+    "result": ("features", "labels", "weights", "rows", "received", "result"),
     "training": ("labels", "weights", "step", "sampler"),
 }
 
@@ -159,7 +163,7 @@ def bytes_per_rank(problem: Problem) -> dict[str, float]:
         * p.passes
         * reduced(message_bytes(p.sub_clusters, p.dim), p.clustering_group)
         + gathered(labels / p.num_super_clusters, p.clustering_group),
-        "result": passed_on(p.num_clusters * p.dim * FP32 + labels, world),
+        "result": passed_on(p.num_clusters * p.dim * FP32 + INT32 * p.num_samples, world),
         "gradients": p.steps * step,
     }
 
@@ -170,18 +174,19 @@ def seconds_per_cycle(problem: Problem, rates: Rates, in_memory: bool = True) ->
     Args:
         problem: The cycle.
         rates: Speeds of the machine.
-        in_memory: Whether rows lie in memory, or else in a memory-mapped file.
+        in_memory: Whether rows lie in memory, or else in a memory-mapped file. Level 2 copies the
+            rows of a super-cluster into memory.
     """
     p = problem
-    search = rates.held if in_memory else rates.mapped
     moment = p.feature_dim**2 / 2 * rates.pca_multiply + p.feature_dim * rates.pca_number
     project = p.dim * rates.apply_multiply + rates.apply_number
-    level_2 = kmeans_seconds(p.group_rows, p.dim, p.sub_clusters, p.passes, search)
+    level_1 = rates.held if in_memory else rates.mapped
+    level_2 = kmeans_seconds(p.group_rows, p.dim, p.sub_clusters, p.passes, rates.held)
     draws = p.num_samples * rates.draw_sample + p.num_clusters * rates.draw_cluster
     return {
         "extraction": p.rows * rates.extract_image + p.num_samples * rates.index_sample,
         "PCA": p.rows * (moment + p.feature_dim * project) + p.feature_dim**3 * rates.pca_cube,
-        "level 1": kmeans_seconds(p.rows, p.dim, p.num_super_clusters, p.passes, search),
+        "level 1": kmeans_seconds(p.rows, p.dim, p.num_super_clusters, p.passes, level_1),
         "redistribution": p.turns * p.group_rows * p.dim * FP32 * rates.move_byte,
         "level 2": p.turns * level_2,
         "labels": p.num_samples * rates.label_sample + p.num_clusters * rates.label_cluster,

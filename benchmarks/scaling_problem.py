@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FP32, FP64, INT64, BF16 = 4, 8, 8, 2
+FP32, FP64, INT32, INT64, BF16 = 4, 8, 4, 8, 2
 ROTATIONS = 4
 
 
@@ -91,6 +91,11 @@ class Problem:
     def group_rows(self) -> float:
         """Rows of this process in one k-means of level 2."""
         return self.num_samples / self.num_super_clusters / self.clustering_group
+
+    @property
+    def received_rows(self) -> float:
+        """Rows that this process copies for level 2; one process copies one super-cluster a time."""
+        return self.group_rows if self.world_size == 1 else self.turns * self.group_rows
 
     @property
     def sub_heads(self) -> int:

@@ -94,7 +94,7 @@ class Problem:
 
     @property
     def received_rows(self) -> float:
-        """Rows that this process copies for level 2; one process copies one super-cluster a time."""
+        """Rows that this process copies for level 2; alone, those of one super-cluster a time."""
         return self.group_rows if self.world_size == 1 else self.turns * self.group_rows
 
     @property

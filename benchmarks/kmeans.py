@@ -35,7 +35,7 @@ from odc_memory import machine, spread
 from torch import Tensor
 
 import mmdeepcluster
-from mmdeepcluster.clustering import ClusterResult, KMeans, RowShare, nearest_centroid, points
+from mmdeepcluster.clustering import ClusterResult, KMeans, RowShare, nearest_centroid, row_share
 from mmdeepcluster.clustering.arithmetic import ladder
 from mmdeepcluster.clustering.fast_assign import CentroidSearch, SearchRows
 from mmdeepcluster.clustering.functional import cluster_sums, l2_normalize
@@ -269,13 +269,13 @@ def one_process(rank: int, world_size: int, folder: str, shape: tuple[int, int, 
     store = f"file://{folder}/store_{world_size}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world_size)
     sent: list[int] = []
-    plain = points.all_reduce
+    plain = row_share.all_reduce
 
-    def counted(values: Tensor, op: str = "sum") -> None:
+    def counted(values: Tensor, *options: Any) -> None:
         sent.append(values.numel() * values.element_size())
-        plain(values, op)
+        plain(values, *options)
 
-    points.all_reduce = counted
+    row_share.all_reduce = counted
     share = RowShare.of_this_process(shape[0])
     rows = make_rows(shape[0], shape[1], seed=0)[share.start : share.stop]
     result = KMeans(shape[2], ITERATIONS).fit(rows, 0, share=share)

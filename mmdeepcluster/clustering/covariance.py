@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import all_reduce
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -110,12 +109,6 @@ def mean_and_covariance(
         return _centred_moments(features, share, centre, largest)
 
 
-def _total(tensor: Tensor, share: RowShare, op: str) -> Tensor:
-    if share.world_size > 1:
-        all_reduce(tensor, op)
-    return tensor
-
-
 def _range(features: Features, share: RowShare, device: torch.device) -> tuple[Tensor, Tensor]:
     """Smallest and largest number of each column, of all processes."""
     # Of the largest and of the negative smallest number, since both are then maxima.
@@ -125,7 +118,7 @@ def _range(features: Features, share: RowShare, device: torch.device) -> tuple[T
         found = torch.stack([-tile.amin(dim=0), tile.amax(dim=0)])
         extremes = torch.maximum(extremes, found)
     # NaN would not survive every maximum over processes; infinity does.
-    extremes = _total(extremes.nan_to_num(torch.inf, torch.inf, -torch.inf), share, "max")
+    extremes = share.all_reduce(extremes.nan_to_num(torch.inf, torch.inf, -torch.inf), "max")
     if bool((extremes == torch.inf).any()):
         _refuse_bad_rows(features, share)
     return -extremes[0], extremes[1]
@@ -159,7 +152,7 @@ def _centre(features: Features, share: RowShare, low: Tensor, high: Tensor) -> T
     for start in range(0, len(features), ROW_TILE):
         rows = as_float(features[start : start + ROW_TILE : _CENTRE_STRIDE]).to(low.device).double()
         total += rows.mul_(scale).round_().sum(dim=0)
-    return (_total(total, share, "sum") / (scale * count)).float()
+    return (share.all_reduce(total) / (scale * count)).float()
 
 
 def _centred_moments(
@@ -186,8 +179,8 @@ def _centred_moments(
         rows = (tile.to(centre.device) - centre).mul_(2.0**half)
         sums += rows.sum(dim=0).double().mul_(finer).round_()
         _add_products(moment, rows, scratch)
-    delta = _total(sums, share, "sum") / (num_rows * finer)
-    upper = _total(moment, share, "sum").triu_()
+    delta = share.all_reduce(sums) / (num_rows * finer)
+    upper = share.all_reduce(moment).triu_()
     moment = upper + upper.triu(1).T
     covariance = (moment - num_rows * torch.outer(delta, delta)) / (num_rows - 1)
     return centre + delta * 2.0**-half, covariance * 2.0 ** (-2 * half)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import broadcast
 from torch import Tensor
 
 from mmdeepcluster.clustering.points import Points
@@ -37,9 +36,8 @@ def spread_rows(points: Points, num_clusters: int, generator: torch.Generator) -
     chosen = torch.randperm(points.num_rows, generator=generator)[:size]
     sample = points.take(chosen)
     picked = _draw(sample.double(), num_clusters, generator)
-    if points.share.world_size > 1:
-        broadcast(picked)  # processors of different kinds may round differently
-    return sample[picked]
+    # Processors of different kinds may round differently.
+    return sample[points.share.broadcast(picked)]
 
 
 def _draw(rows: Tensor, num_clusters: int, generator: torch.Generator) -> Tensor:

@@ -96,7 +96,7 @@ class Lloyd:
         message = torch.cat(
             [self._sums.flatten(), counts.double(), counts.new_tensor([changed]).double()]
         )
-        message = self.points.reduce(message)
+        message = self.points.share.all_reduce(message)
         size = self._sums.numel()
         return Totals(
             message[:size].view_as(self._sums),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import broadcast
 from scipy.linalg import eigh
 from torch import Tensor
 
@@ -80,9 +79,8 @@ class PCAWhitening:
         packed = torch.zeros(self.dim, features.shape[1] + 1, dtype=torch.float64)
         if share.rank == 0:
             packed = _principal(covariance, self.dim)
-        packed = packed.to(covariance.device)
-        if share.world_size > 1:
-            broadcast(packed)  # solvers need not agree to the last bit on other machines
+        # Solvers need not agree to the last bit on other machines.
+        packed = share.broadcast(packed.to(covariance.device))
         variance, directions = packed[:, 0].clamp_min(0), packed[:, 1:]
         if self.whiten:
             floored = variance.clamp_min(self.eigenvalue_floor * float(variance[0]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import torch
-from mmengine.dist import all_reduce
 from torch import Tensor
 
 from mmdeepcluster.clustering.candidates import halving_sum
@@ -71,12 +70,6 @@ class Points:
         """Where the rows are."""
         return self.source.device
 
-    def reduce(self, values: Tensor, op: str = "sum") -> Tensor:
-        """Values of all processes added up in place, or their ``max``."""
-        if self.share.world_size > 1:
-            all_reduce(values, op)
-        return values
-
     def sums(self, labels: Tensor, num_clusters: int) -> Tensor:
         """Exact sum of this process's rows of each cluster, fp64 (K, D)."""
         sums = torch.zeros(num_clusters, self.dim, dtype=torch.float64, device=self.device)
@@ -108,7 +101,7 @@ class Points:
         own = ((indices >= start) & (indices < stop)).nonzero().flatten()
         rows = torch.zeros(len(indices), self.dim, device=self.device)
         rows[own] = self.source.take(indices[own] - start)
-        return self.reduce(rows)
+        return self.share.all_reduce(rows)
 
     def _look(self) -> tuple[float, Tensor, Tensor]:
         """Largest number of all rows; lengths (N,) and sum (D,) of this process's rows."""
@@ -122,7 +115,7 @@ class Points:
             largest = max(largest, size if math.isfinite(low + high) else math.inf)
             lengths.append(rows.norm(dim=1))
             total += rows.sum(dim=0, dtype=torch.float64)
-        largest = float(self.reduce(torch.tensor(largest, device=self.device), "max"))
+        largest = float(self.share.all_reduce(torch.tensor(largest, device=self.device), "max"))
         if not math.isfinite(largest):
             self._refuse_bad_rows()
         return largest, torch.cat([torch.empty(0, device=self.device), *lengths]), total
@@ -141,11 +134,11 @@ class Points:
 
     def _all(self, mask: Tensor) -> bool:
         failed = torch.tensor(0.0 if bool(mask.all()) else 1.0, device=self.device)
-        return float(self.reduce(failed, "max")) == 0.0
+        return float(self.share.all_reduce(failed, "max")) == 0.0
 
     def _sum_of_squares(self) -> float:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for start, stop in self.source.spans():
             rows = to_grid(self.source.rows(start, stop), self._bits).double()
             total += to_grid(halving_sum(rows.square_()), self._square_bits).sum()
-        return float(self.reduce(total))
+        return float(self.share.all_reduce(total))

@@ -1,5 +1,6 @@
 """Runs a function in several gloo processes and collects what it returns."""
 
+import multiprocessing
 import os
 import pickle
 import socket
@@ -8,16 +9,31 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+# Processes are forked from a server that has imported what takes seconds and started no thread; it
+# lives as long as the tests of this worker.
+multiprocessing.set_forkserver_preload(
+    ["mmdeepcluster.apis", "pytest", "sklearn.datasets", "torch.multiprocessing"]
+)
+
 
 def run_processes(function, world_size, *args):
     """Calls ``function(*args)`` in each process of a group; the results by rank."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = mp.get_context("spawn")
-    results = context.SimpleQueue()
+    results = multiprocessing.get_context("forkserver").SimpleQueue()
+    environment = os.environ | {
+        "WORLD_SIZE": str(world_size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }
     processes = mp.start_processes(
-        _call, (world_size, port, results, function, args), world_size, join=False
+        _call,
+        (environment, results, function, args),
+        world_size,
+        join=False,
+        start_method="forkserver",
     )
     found = {}
     while not processes.join(timeout=0.05):
@@ -28,16 +44,10 @@ def run_processes(function, world_size, *args):
     return [found[rank] for rank in range(world_size)]
 
 
-def _call(rank, world_size, port, results, function, args):
+def _call(rank, environment, results, function, args):
+    # The server has the environment of its start, which is not that of this test.
+    os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(world_size),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1",
-    }
     dist.init_process_group("gloo")
     try:
         # As bytes: tensors would be passed as handles that end with this process.

@@ -6,7 +6,7 @@ import pytest
 import torch
 from processes import run_processes
 
-from mmdeepcluster.clustering import KMeans, RowShare, empty_clusters, points
+from mmdeepcluster.clustering import KMeans, RowShare, empty_clusters, row_share
 
 N, K, D = 3300, 60, 12  # four tiles of rows, the last one short
 
@@ -38,14 +38,14 @@ def fit(name):
     share = RowShare.of_this_process(900 if name == "one tile" else N)
     sent = []
 
-    def counted(values, op="sum"):
+    def counted(values, *options):
         sent.append(values.numel() * values.element_size())
-        return real(values, op)
+        return real(values, *options)
 
-    real = points.all_reduce
+    real = row_share.all_reduce
     rows = features(kind)[share.start : share.stop]
     with (
-        mock.patch.object(points, "all_reduce", counted),
+        mock.patch.object(row_share, "all_reduce", counted),
         mock.patch.object(empty_clusters, "_SPLIT_SAMPLE", 100),
     ):
         result = KMeans(K, **options).fit(rows, 3, share=share, **start)

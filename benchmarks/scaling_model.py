@@ -65,6 +65,12 @@ def message_bytes(clusters: int, dim: int) -> int:
     return FP64 * clusters * (dim + 1) + FP64
 
 
+def kmeans_traffic(clusters: int, dim: int, passes: int, processes: int) -> float:
+    """Bytes that a process sends in a k-means: the first centroids, and a message each pass."""
+    start = reduced(clusters * dim * FP32, processes)
+    return start + passes * reduced(message_bytes(clusters, dim), processes)
+
+
 def reduced(size: float, processes: int) -> float:
     """Bytes that a process sends in an ``all_reduce``."""
     return 2.0 * size * (processes - 1) / processes
@@ -156,12 +162,10 @@ def bytes_per_rank(problem: Problem) -> dict[str, float]:
     return {
         "extraction": gathered(p.num_samples * p.feature_dim * FP32, world),
         "PCA": reduced(sums, world) + passed_on(transform, world),
-        "level 1": p.passes * reduced(message_bytes(p.num_super_clusters, p.dim), world)
+        "level 1": kmeans_traffic(p.num_super_clusters, p.dim, p.passes, world)
         + gathered(labels, world),
         "redistribution": gathered(p.rows * p.dim * FP32, world),
-        "level 2": p.turns
-        * p.passes
-        * reduced(message_bytes(p.sub_clusters, p.dim), p.clustering_group)
+        "level 2": kmeans_traffic(p.sub_clusters, p.dim, p.passes, p.clustering_group)
         + gathered(labels / p.num_super_clusters, p.clustering_group),
         "result": passed_on(p.num_clusters * p.dim * FP32 + INT32 * p.num_samples, world),
         "gradients": p.steps * step,

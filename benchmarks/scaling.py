@@ -1,7 +1,7 @@
 """Memory, time and traffic of DeeperCluster at sizes that fit no test machine.
 
     python benchmarks/scaling.py --check --json docs/results/scaling.json     # some 10 minutes
-    python benchmarks/scaling.py --tables                # tables of docs/scaling.md from that file
+    python benchmarks/scaling.py --tables --into docs/scaling.md              # from that file
     python benchmarks/scaling.py --small --check         # seconds, for a look
 
 Runs the phases of a cycle at small sizes with the code of this repository: k-means on rows in
@@ -35,7 +35,7 @@ from odc_memory import machine
 from scaling_fit import errors, fit_seconds, fit_sizes, rates
 from scaling_model import seconds_per_cycle
 from scaling_problem import Problem, Rates
-from scaling_tables import print_tables
+from scaling_tables import replace_tables, text_of_tables
 
 import mmdeepcluster
 from mmdeepcluster.clustering import TwoLevelKMeans
@@ -78,7 +78,7 @@ FULL = Plan(
     pca=[(3_000, 2048, 256), (20_000, 2048, 256), (20_000, 512, 256), (60_000, 512, 64)],
     move=[(400_000, 256), (100_000, 1024)],
     labels=[(1_281_167, 10_000), (1_281_167, 100_000), (320_000, 10_000)],
-    memory=[(1_000_000, 8, 4), (200_000, 128, 4), (20_000, 512, 8000), (16_000, 1024, 12_000)],
+    memory=[(4_000_000, 8, 4), (500_000, 128, 4), (20_000, 512, 8000), (16_000, 1024, 12_000)],
     check=(2_000_000, 256, 4, 2000),
 )
 SMALL = Plan(
@@ -204,6 +204,7 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file for machine, settings and figures")
     parser.add_argument("--tables", action="store_true", help="print tables and measure nothing")
     parser.add_argument("--from", dest="stored", type=Path, default=STORED, help="for --tables")
+    parser.add_argument("--into", type=Path, help="with --tables: document to put them into")
     parser.add_argument("--run-check", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     args.rounds = args.rounds or (1 if args.small else 3)
@@ -217,7 +218,10 @@ def main(arguments: list[str]) -> None:
         run_check(*args.run_check)
         return
     if args.tables:
-        print_tables(json.loads(args.stored.read_text()))
+        text = text_of_tables(json.loads(args.stored.read_text()))
+        print(text)
+        if args.into:
+            replace_tables(args.into, text)
         return
     torch.set_num_threads(args.threads)
     began = time.perf_counter()
@@ -241,7 +245,8 @@ def main(arguments: list[str]) -> None:
 def measure_and_fit(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Figures of all parts; prints them."""
     plan = SMALL if args.small else FULL
-    measurements = measure_all(plan, measure.Meter(args.rounds), folder)
+    meter = measure.Meter(args.rounds, 128 if args.small else 1024)
+    measurements = measure_all(plan, meter, folder)
     memory = measure.measure_memory(folder, plan.memory, *plan.labels[0])
     backbone = measure.backbone_sizes()
     coefficients = {clock: fit_seconds(measurements, clock) for clock in measure.CLOCKS}

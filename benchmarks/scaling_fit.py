@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from scaling_model import kmeans_bytes
-from scaling_problem import FP64, INT64, Rates, Search, Sizes
+from scaling_problem import FP32, FP64, INT64, Rates, Search, Sizes
 from scipy.optimize import nnls
 
 Measurements = list[dict[str, Any]]
@@ -102,7 +102,7 @@ def fit_sizes(memory: Measurements, backbone: dict[str, int]) -> Sizes:
     return Sizes(
         matrices=float(matrices),
         row_bytes=float(row_bytes),
-        index_bytes=per_sample["extraction index"],
+        index_bytes=per_sample["extraction index"] - FP32,  # one number of features
         # The sampler keeps the members of clusters: the old ones while it takes new labels.
         label_bytes=per_sample["labels and sampler"] + INT64,
         draw_bytes=max(0.0, dealt - own / 64) + INT64,

@@ -57,12 +57,13 @@ class Meter:
 
     Args:
         rounds: Repetitions; the fastest counts, since a neighbour can only add to it.
+        size: Width of the matrices of the bare product.
     """
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, size: int = 1024) -> None:
         self.rounds = rounds
         generator = torch.Generator().manual_seed(0)
-        self._factor = torch.randn(1024, 1024, generator=generator)
+        self._factor = torch.randn(size, size, generator=generator)
 
     def __call__(
         self, phase: str, work: dict[str, float], function: Callable[[], Any], **size: Any
@@ -88,7 +89,7 @@ class Meter:
         return {"wall": wall, "processor": own, "foreign": min(1.0, max(0.0, others))}
 
     def calibrate(self) -> dict[str, float]:
-        """GFLOP/s of a product of 1024 x 1024 matrices, fp32 and bf16."""
+        """GFLOP/s of a product of square matrices, fp32 and bf16."""
         flops = 2.0 * len(self._factor) ** 3
         found = {}
         for name, factor in (("fp32", self._factor), ("bf16", self._factor.bfloat16())):
@@ -207,12 +208,13 @@ class _NoLoader:
         self.sampler = range(num_samples)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for index in torch.arange(len(self.sampler)).split(4096):
+        for start in range(0, len(self.sampler), 4096):
+            index = torch.arange(start, min(start + 4096, len(self.sampler)))
             yield {"inputs": torch.zeros(len(index), 1), "sample_idx": index}
 
 
 def index_samples(num_samples: int) -> None:
-    """The bookkeeping of an extraction, without a network."""
+    """The bookkeeping of an extraction, without a network, into a matrix (N, 1)."""
     extract(_NoModel(), _NoLoader(num_samples))  # type: ignore[arg-type]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from scaling_fit import rates
@@ -36,6 +37,7 @@ LINK_BYTES = 25e9
 TRAIN_IMAGES = 200e12 / 93e9
 EXTRACT_IMAGES = 16 / 2.8e-3
 DEVICE_MEMORY = 141e9
+MARKER = "<!-- tables: python benchmarks/scaling.py --tables -->"
 
 
 def gpu_rates(coefficients: dict[str, float]) -> Rates:
@@ -233,28 +235,117 @@ def checkpoint_table(params: int) -> Iterator[str]:
     return table(["N", "K", "labels and counts", "all"], rows)
 
 
+def fit_table(stored: dict[str, Any]) -> Iterator[str]:
+    """Fitted coefficients as rates, by both clocks."""
+    wall, processor = (stored["coefficients"][clock] for clock in ("wall", "processor"))
+    rows = [[term, f"{value:.2e}", f"{processor[term]:.2e}"] for term, value in wall.items()]
+    return table(["seconds for a unit of", "wall", "processor"], rows)
+
+
+def error_table(stored: dict[str, Any]) -> Iterator[str]:
+    """How well the fit repeats what it was fitted to."""
+    wall, processor = (stored["errors"][clock] for clock in ("wall", "processor"))
+    rows = [
+        [phase, *(f"{found[key]:.0%}" for found in (error, processor[phase]) for key in error)]
+        for phase, error in wall.items()
+    ]
+    head = ["phase", "wall: rms", "largest", "processor: rms", "largest"]
+    return table(head, rows)
+
+
+def sizes_table(stored: dict[str, Any]) -> Iterator[str]:
+    """Measured memory of a unit."""
+    rows = [[name, f"{value:,.1f}"] for name, value in stored["sizes"].items()]
+    return table(["measured", ""], rows)
+
+
+def check_table(check: dict[str, Any]) -> Iterator[str]:
+    """The larger run beside its prediction."""
+    measured, rows = check["measured"], []
+    for clock, parts in check["predicted_parts"].items():
+        cells = [f"{seconds:.1f} s" for seconds in parts.values()]
+        total, found = check["predicted"][clock], measured[clock]
+        cells += [f"{total:.1f} s", f"{found:.1f} s", f"{found / total:.2f}"]
+        rows.append([clock, *cells])
+    head = ["clock", *(f"{phase}, predicted" for phase in parts), "predicted", "measured"]
+    return table([*head, "measured / predicted"], rows)
+
+
+def about(stored: dict[str, Any]) -> str:
+    """Where the figures come from."""
+    place = stored["machine"]
+    return (
+        f"`{stored['command']}`, {stored['date']}, {place['cpu']}, {place['threads']} of "
+        f"{place['cores']} cores, load average {place['load_average'][0]:.1f}, torch "
+        f"{stored['versions']['torch']}."
+    )
+
+
+def about_check(check: dict[str, Any]) -> str:
+    """The verdict on the larger run."""
+    rows, dim, supers, subs = check["shape"]
+    measured = check["measured"]
+    calibrators = [
+        f"{check[when][f'{kind}_gflops']:.0f}"
+        for kind in ("fp32", "bf16")
+        for when in ("calibrator_before", "calibrator_after")
+    ]
+    return (
+        f"{rows:,} x {dim} mapped rows into {supers} x {subs:,} clusters, "
+        f"{measured['num_iters']} iterations: peak resident set "
+        f"{measured['peak_bytes'] / 2**30:.2f} GiB; other processes used "
+        f"{measured['foreign']:.0%} of the machine, so the {check['clock']} time counts; bare "
+        f"product before and after, GFLOP/s: fp32 {calibrators[0]} and {calibrators[1]}, bf16 "
+        f"{calibrators[2]} and {calibrators[3]}."
+    )
+
+
 def all_tables(stored: dict[str, Any]) -> Iterator[tuple[str, Iterator[str]]]:
     """Titles and lines."""
     sizes, params = Sizes(**stored["sizes"]), stored["backbone"]["parameters"]
     own = stored["coefficients"]["wall"]
-    yield "GB that every process holds of all N samples (W = 512)", samples_table(sizes)
+    yield f"### Measured and fitted\n\n{about(stored)}", fit_table(stored)
+    yield "Relative error of the fit", error_table(stored)
+    yield "Bytes, and matrices (K, D) in fp64, from measured peaks", sizes_table(stored)
+    if "check" in stored:
+        text = f"### Predicted and measured\n\n{about_check(stored['check'])}"
+        yield text, check_table(stored["check"])
+    yield (
+        "### Memory\n\nGB that every process holds of all N samples (W = 512)",
+        samples_table(sizes),
+    )
     yield "GB of the rows of a process", rows_table()
     yield "GB that grow with K (m = 4, head on F = 4096)", clusters_table(sizes)
     yield "Peak of a process in GB, and its phase (bold: above 141 GB)", memory_table(sizes, params)
-    yield "GB that a process sends in a cycle of T = 3 epochs", traffic_table(params)
+    yield "GB of a checkpoint", checkpoint_table(params)
+    yield "### Traffic\n\nGB that a process sends in a cycle of 3 epochs", traffic_table(params)
     yield (
-        "Time of a cycle on one GPU a process (GPU and links assumed, host fitted)",
+        "### Time\n\nA cycle on one GPU a process: GPU and links assumed, host fitted",
         time_table(gpu_rates(own), params, WORLDS),
     )
     yield (
-        "Time of a clustering by one process on the CPU (fitted)",
+        "Clustering and bookkeeping by one process on the measured machine: fitted",
         cpu_table(rates(own, 0.0, 0.0, 0.0)),
     )
-    yield "GB of a checkpoint", checkpoint_table(params)
 
 
-def print_tables(stored: dict[str, Any]) -> None:
-    """Prints all tables in Markdown."""
-    for title, lines in all_tables(stored):
-        print(f"{title}:\n")
-        print("\n".join(lines), end="\n\n")
+def text_of_tables(stored: dict[str, Any]) -> str:
+    """All tables in Markdown."""
+    return "\n\n".join(
+        f"{title}:\n\n" + "\n".join(lines)
+        if "###" not in title
+        else f"{title}\n\n" + "\n".join(lines)
+        for title, lines in all_tables(stored)
+    )
+
+
+def replace_tables(file: Path, text: str) -> None:
+    """Puts the tables where others stand in a document.
+
+    Raises:
+        ValueError: If the document has no place for them.
+    """
+    parts = file.read_text().split(MARKER)
+    if len(parts) != 3:
+        raise ValueError(f"{file} must hold {MARKER!r} twice, around the tables")
+    file.write_text(f"{parts[0]}{MARKER}\n\n{text}\n\n{MARKER}{parts[2]}")

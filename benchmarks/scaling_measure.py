@@ -7,7 +7,6 @@ Each measurement holds the work that was done, in the units of the coefficients 
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -69,7 +68,6 @@ class Meter:
         self, phase: str, work: dict[str, float], function: Callable[[], Any], **size: Any
     ) -> dict[str, Any]:
         """Best times of a function."""
-        gc.collect()
         found = [self._once(function) for _ in range(self.rounds)]
         return {
             "phase": phase,
@@ -118,7 +116,6 @@ def resident_bytes(entry: str) -> int:
 
 def peak_of(function: Callable[[], Any]) -> int:
     """Bytes by which the resident set grows at most while a function runs."""
-    gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is resident now
     before = resident_bytes("VmRSS")

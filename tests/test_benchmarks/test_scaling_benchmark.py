@@ -73,9 +73,9 @@ def test_parameters_of_the_backbone():
     """13 convolutions with batch norm on 2 Sobel maps, 25088 -> 4096 -> 4096 (R20)."""
     widths = [2, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
     convolutions = sum(9 * a * b for a, b in pairwise(widths))
-    extra = 3 * sum(widths[1:])  # biases, and two numbers of a batch norm
+    norms = 2 * sum(widths[1:])
     layers = 25_088 * 4096 + 4096 + 4096 * 4096 + 4096
-    assert abs(backbone_sizes()["parameters"] - convolutions - extra - layers) < 100  # Sobel
+    assert backbone_sizes()["parameters"] == convolutions + norms + layers  # 134,264,192
 
 
 def test_document_holds_the_tables_of_the_stored_figures():

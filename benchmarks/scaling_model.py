@@ -103,6 +103,7 @@ def memory_parts(problem: Problem, sizes: Sizes) -> dict[str, Memory]:
     level_2 = kmeans_bytes(p.group_rows, p.dim, p.sub_clusters, sizes)
     level_1 = kmeans_bytes(p.rows, p.dim, p.num_super_clusters, sizes)
     centroids = p.num_clusters * p.dim * FP32
+    inner_labels = INT64 * num_samples / p.num_super_clusters
     return {
         "features": Memory(p.rows * p.feature_dim * FP32, 0),
         "extraction": Memory(sizes.index_bytes * num_samples, gathers),
@@ -115,7 +116,7 @@ def memory_parts(problem: Problem, sizes: Sizes) -> dict[str, Memory]:
         "level 1": Memory(INT64 * num_samples, level_1 + 2 * INT64 * num_samples),
         "received": Memory(0, p.received_rows * p.dim * FP32 + INT64 * num_samples),
         "redistribution": Memory(0, _ROUNDS if p.world_size > 1 else 0),
-        "level 2": Memory(INT64 * p.group_rows, level_2),
+        "level 2": Memory(inner_labels, level_2 + 2 * inner_labels),
         # Parts and what they are joined to.
         "result": Memory(0, 2.0 * centroids + 2 * INT64 * num_samples),
         "sampler": Memory(

@@ -75,7 +75,7 @@ def test_memory_by_what_it_is_for():
         "level 1": (8 * 1600, 400 * 11 * 2 + 400 * 20 + 6 * 2 * 8 * 8 + 16 * 1600),
         "received": (0, 400 * 8 * 4 + 8 * 1600),
         "redistribution": (0, 128 * 2**20),
-        "level 2": (8 * 400, level_2),
+        "level 2": (8 * 800, level_2 + 16 * 800),
         "result": (0, 2 * 80 * 8 * 4 + 16 * 1600),
         "sampler": (32 * 1600 + 72 * 400, 0),
     }

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mmdeepcluster.clustering.functional import (
-    METRICS,
-    check_features,
-    check_metric,
-    scores,
-    tile_rows,
-)
+from mmdeepcluster.clustering.covariance import full_fp32
+from mmdeepcluster.clustering.functional import METRICS, check_features, check_metric, scores
 from mmdeepcluster.clustering.linear_transform import LinearTransform
+from mmdeepcluster.clustering.row_share import ROW_TILE
+
+# Scores at once: 1 GiB in fp32 for 262,144 centroids or more, less for fewer. Smaller products
+# would read all centroids again for few rows.
+_MOST_SCORES = 1 << 28
 
 
 class Assignment(NamedTuple):
@@ -81,24 +81,42 @@ class Assigner:
 
     def transform(self, features: Tensor) -> Tensor:
         """Applies the feature transform to (N, D_in), in fp32."""
+        self._check_width(features)
+        return self.feature_transform(features)
+
+    def _check_width(self, features: Tensor) -> None:
         if features.ndim != 2 or features.shape[1] != self.feature_dim:
             raise ValueError(
                 f"features must be (N, {self.feature_dim}), got {tuple(features.shape)}"
             )
-        return self.feature_transform(features)
 
-    def assign(self, features: Tensor) -> Assignment:
+    @torch.no_grad()
+    def assign(self, features: Tensor, device: torch.device | None = None) -> Assignment:
         """Nearest centroid, distance and margin of features (N, D_in), in tiles.
+
+        A row gets the same bits in any share of whole tiles
+        (:class:`mmdeepcluster.clustering.RowShare`).
+
+        Args:
+            features: Rows (N, D_in); the share of a process may be empty.
+            device: Where tiles of them are compared. Defaults to where they are.
 
         Raises:
             ValueError: If the width is wrong or a row holds NaN or infinity.
         """
-        check_features(features)
-        centroids = self.centroids.to(features.device)
-        parts = [
-            self._assign_tile(self.transform(tile), centroids)
-            for tile in features.split(tile_rows(len(centroids)))
-        ]
+        self._check_width(features)
+        if len(features):
+            check_features(features)
+        device = device or features.device
+        transform, centroids = self.feature_transform.to(device), self.centroids.to(device)
+        empty = features.new_empty(0, dtype=torch.float32)
+        parts = [Assignment(empty.long(), empty, empty)]
+        with full_fp32():
+            for tile in features.split(ROW_TILE):
+                rows = transform(tile.to(device))
+                for part in rows.split(_rows_at_once(self.num_clusters)):
+                    found = self._assign_tile(part, centroids)
+                    parts.append(Assignment(*(column.to(features.device) for column in found)))
         return Assignment(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _assign_tile(self, rows: Tensor, centroids: Tensor) -> Assignment:
@@ -136,3 +154,9 @@ class Assigner:
             mean=state.get("mean"),
             projection=state.get("projection"),
         )
+
+
+def _rows_at_once(num_clusters: int) -> int:
+    """Rows that are compared at once: a power of two, so that tiles split alike in any share."""
+    rows = max(1, min(ROW_TILE, _MOST_SCORES // num_clusters))
+    return 1 << (rows.bit_length() - 1)

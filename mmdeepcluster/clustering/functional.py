@@ -35,7 +35,8 @@ def check_features(features: Tensor, name: str = "features") -> None:
     """
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(f"{name} must be a matrix (N, D) with rows, got {tuple(features.shape)}")
-    finite = torch.isfinite(features).all(dim=1)
+    # In tiles, so that there is no mask as long as the matrix.
+    finite = torch.cat([torch.isfinite(rows).all(dim=1) for rows in features.split(_SUM_ROWS)])
     if not bool(finite.all()):
         bad = (~finite).nonzero().flatten()
         raise ValueError(

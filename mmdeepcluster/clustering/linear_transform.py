@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,6 +42,12 @@ class LinearTransform:
                 f"mean must be (D_in,) and projection (D_in, D), got {tuple(self.mean.shape)} and "
                 f"{tuple(self.projection.shape)}"
             )
+
+    def to(self, device: torch.device) -> LinearTransform:
+        """The same with its tensors on a device."""
+        if self.mean is None or self.projection is None:
+            return self
+        return replace(self, mean=self.mean.to(device), projection=self.projection.to(device))
 
     @torch.no_grad()
     def __call__(self, features: Features, device: torch.device | None = None) -> Tensor:

@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from mmengine.dist import get_rank, get_world_size, is_distributed
 from mmengine.registry import init_default_scope
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.datasets import (
     BaseImageDataset,
     ImageView,
+    UniformClusterSampler,
     build_eval_loader,
     build_train_loader,
 )
@@ -107,6 +109,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise ConfigError(str(text)) from error
     _check_custom_keys(cfg, runner)
+    _check_grouped(cfg, runner)
     _check_forward(runner, [view, ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")])
     _check_probe_layer(resolved, runner)
     return runner
@@ -141,6 +144,37 @@ def _check_custom_keys(cfg: Any, runner: DeepClusterRunner) -> None:
             )
 
 
+def _check_grouped(cfg: Any, runner: DeepClusterRunner) -> None:
+    """Refuses what would make the processes of different groups go different ways."""
+    algorithm = get_algorithm(runner)
+    if algorithm.head_group is None:
+        return
+    kind = cfg.optim_wrapper.get("type", "OptimWrapper")
+    if cfg.optim_wrapper.get("clip_grad"):
+        raise ConfigError(
+            "optim_wrapper.clip_grad: with model.grouped=True no process sees all gradients: leave "
+            "it out, or set model.grouped=False"
+        )
+    if kind == "AmpOptimWrapper":
+        raise ConfigError(
+            "optim_wrapper.type='AmpOptimWrapper': with model.grouped=True the scale of the loss "
+            "would differ between processes: use BFloat16OptimWrapper (--amp where the GPU has "
+            "bfloat16)"
+        )
+    sampler = runner.train_dataloader.batch_sampler.sampler
+    if not isinstance(sampler, UniformClusterSampler):
+        raise ConfigError(
+            "train_dataloader.sampler: model.grouped=True needs UniformClusterSampler, which "
+            f"draws the samples of a super-class, got {type(sampler).__name__}"
+        )
+    if cfg.get("sync_bn") is None and any(isinstance(m, _BatchNorm) for m in algorithm.modules()):
+        runner.logger.warning(
+            "sync_bn is None: with model.grouped=True each process sees one rotation and one "
+            "super-cluster, and statistics of its batches alone give them away; set "
+            "sync_bn='torch' on GPUs"
+        )
+
+
 def _check_forward(runner: DeepClusterRunner, views: Sequence[ImageView]) -> None:
     """Runs a blank image of each view's shape through the model, before anything expensive."""
     algorithm = get_algorithm(runner)
@@ -148,6 +182,8 @@ def _check_forward(runner: DeepClusterRunner, views: Sequence[ImageView]) -> Non
     for view in views:
         blank = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
         try:
+            if view.name == "train_pipeline":
+                algorithm.check_images(view.image_shape)
             with torch.no_grad():
                 inputs = algorithm.data_preprocessor({"inputs": blank})["inputs"]
                 algorithm.extract(inputs, ("neck",))

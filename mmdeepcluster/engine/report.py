@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import is_main_process
 from torch import Tensor
 
-from mmdeepcluster.clustering import Assignment, KMeans, l2_normalize
+from mmdeepcluster.clustering import Assignment, KMeans, RowShare, l2_normalize
 from mmdeepcluster.datasets import BaseImageDataset
 from mmdeepcluster.engine.build import eval_loader, heldout_dataset
 from mmdeepcluster.engine.evaluation_options import EvaluationOptions
@@ -181,18 +181,22 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
     both = dataset.eval_labels is not None and len(dataset) <= options.max_samples
     probed = (options.probe_layer,) if both and options.probe_layer is not None else ()
     layers = ("neck", "backbone", *probed) if both else ("neck",)
-    loader = eval_loader(resolved, dataset)
-    features = extract(algorithm, loader, layers, keep=_main_keeps())
-    knn = knn_score(resolved, algorithm, features.get("backbone"))
-    probe = probe_score(resolved, algorithm, features.get(options.probe_layer or ""))
+    # Only figures and (N,) vectors are sent, and features of at most evaluation.max_samples images.
+    share = RowShare.of_this_process(len(dataset))
+    features = extract(algorithm, eval_loader(resolved, dataset), layers, share=share)
+    whole = {name: share.gather(features.pop(name)) for name in layers[1:]}
+    knn = knn_score(resolved, algorithm, whole.get("backbone"))
+    probe = probe_score(resolved, algorithm, whole.get(options.probe_layer or ""))
     labels = algorithm.labels()
+    assigner = algorithm.finalize(features["neck"], labels, share)
+    own = assigner.assign(features["neck"], algorithm.data_preprocessor.device)
+    assignment = Assignment(*(share.gather(column) for column in own))
+    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    sample = _gather_subset(features["neck"], share, options.max_samples, seed)
     if not is_main_process():
         return None
-    assigner = algorithm.finalize(features["neck"], labels)
-    assignment = assigner.assign(features["neck"])
     clusters = assignment.cluster
     counts = torch.bincount(clusters, minlength=assigner.num_clusters)
-    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
     report = {
         "knn": knn,
         "probe": probe,
@@ -205,7 +209,7 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
             **cluster_health(counts.numpy()).as_dict(),
             "agreement_with_memory": normalized_mutual_info(clusters.numpy(), labels.numpy()),
         },
-        "features": _feature_quality(features["neck"], algorithm, options, seed),
+        "features": _feature_quality(sample, algorithm, seed),
     }
     return FinalResult(report, assignment, labels)
 
@@ -233,12 +237,21 @@ def write_samples(
             writer.writerow((index, name, label, cluster, f"{distance:.6f}", bank))
 
 
-def _feature_quality(
-    features: Tensor, algorithm: BaseAlgorithm, options: EvaluationOptions, seed: int
-) -> dict[str, float]:
-    """Quality that needs no labels (R69)."""
-    subset = _subset(len(features), options.max_samples, seed)
-    rows = l2_normalize(features if subset is None else features[subset])
+def _gather_subset(features: Tensor, share: RowShare, max_samples: int, seed: int) -> Tensor:
+    """Seeded rows (M, D), or all, of the features of all processes, on each of them; collective."""
+    subset = _subset(share.num_rows, max_samples, seed)
+    if subset is None:
+        return share.gather(features)
+    chosen = torch.tensor(subset)
+    mine = (chosen >= share.start) & (chosen < share.stop)
+    rows = features.new_zeros(len(chosen), features.shape[1])
+    rows[mine] = features[chosen[mine] - share.start]
+    return share.all_reduce(rows)
+
+
+def _feature_quality(features: Tensor, algorithm: BaseAlgorithm, seed: int) -> dict[str, float]:
+    """Quality of a sample (M, D) of the features that needs no labels (R69)."""
+    rows = l2_normalize(features)
     quality = {"rank_me": rank_me(rows), "spread": feature_spread(rows)}
     if len(rows) >= algorithm.num_clusters:
         kmeans = KMeans(algorithm.num_clusters)

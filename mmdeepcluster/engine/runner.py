@@ -29,6 +29,12 @@ from mmdeepcluster.engine.checkpoint_io import (
 )
 from mmdeepcluster.engine.errors import ConfigError, TrainingError
 from mmdeepcluster.engine.launch import from_main
+from mmdeepcluster.engine.partial_state import (
+    own_optimizer,
+    own_weights,
+    whole_optimizer,
+    whole_weights,
+)
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.engine.seeding import random_state
 from mmdeepcluster.engine.stop_request import StopRequest
@@ -103,6 +109,7 @@ class DeepClusterRunner(Runner):
             )
         saved = model.state_dict().keys()
         own = [name for name, _ in model.named_buffers() if name not in saved]
+        own += algorithm.partial_parameters()
         MMDistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, own)
         with warnings.catch_warnings():
             # Newer versions of torch have two options for it, older ones this one alone.
@@ -172,7 +179,7 @@ class DeepClusterRunner(Runner):
         checkpoint: dict[str, Any] = {
             "meta": meta,
             IDENTITY: self.identity(),
-            "state_dict": {k: v.detach().cpu() for k, v in algorithm.state_dict().items()},
+            "state_dict": whole_weights(algorithm),
             "cluster_state": algorithm.cluster_state(),
             "hook_state": self.hook_state,
         }
@@ -180,7 +187,7 @@ class DeepClusterRunner(Runner):
             # At the start of an epoch every process is seeded anew.
             checkpoint["random_states"] = all_gather_object(random_state())
         if save_optimizer:
-            checkpoint["optimizer"] = _to_cpu(self.optim_wrapper.state_dict())
+            checkpoint["optimizer"] = whole_optimizer(self.optim_wrapper, algorithm)
         if save_param_scheduler and self.param_schedulers is not None:
             checkpoint["param_schedulers"] = [
                 _plain(scheduler.state_dict()) for scheduler in self.param_schedulers
@@ -267,11 +274,14 @@ class DeepClusterRunner(Runner):
             None if states is None else states[self.rank],
         )
         if optimizer:
-            self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+            self.optim_wrapper.load_state_dict(self._own_optimizer(checkpoint))
         if schedules and self.param_schedulers is not None:
             saved = checkpoint["param_schedulers"]
             for scheduler, state in zip(self.param_schedulers, saved, strict=True):
                 scheduler.load_state_dict(state)
+
+    def _own_optimizer(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        return own_optimizer(checkpoint["optimizer"], self.optim_wrapper, get_algorithm(self))
 
     def _resume_elsewhere(
         self, checkpoint: dict[str, Any], changed: dict[str, tuple[int, int]]
@@ -288,7 +298,7 @@ class DeepClusterRunner(Runner):
         )
         # Momenta are kept; rates are those that this run was configured with, scaled where asked.
         state = self.optim_wrapper.state_dict()
-        state["state"] = checkpoint["optimizer"]["state"]
+        state["state"] = self._own_optimizer(checkpoint)["state"]
         if "loss_scaler" in checkpoint["optimizer"] and "loss_scaler" in state:
             state["loss_scaler"] = checkpoint["optimizer"]["loss_scaler"]
         self.optim_wrapper.load_state_dict(state)
@@ -318,9 +328,10 @@ class DeepClusterRunner(Runner):
         """
         checkpoint = read_checkpoint(filename)
         weights = checkpoint.get("state_dict", checkpoint)
+        algorithm = get_algorithm(self)
         for pattern, replacement in revise_keys:
             weights = {re.sub(pattern, replacement, k): v for k, v in weights.items()}
-        algorithm = get_algorithm(self)
+        weights = own_weights(weights, algorithm)
         own = algorithm.state_dict()
         fitting = {
             k: v
@@ -379,7 +390,7 @@ def restore_algorithm(
             "weights alone use load_from without --resume"
         )
     try:
-        algorithm.load_state_dict(checkpoint["state_dict"], strict=True)
+        algorithm.load_state_dict(own_weights(checkpoint["state_dict"], algorithm), strict=True)
         algorithm.load_cluster_state(checkpoint["cluster_state"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
@@ -394,6 +405,8 @@ def build_algorithm(resolved: ResolvedConfig) -> BaseAlgorithm:
     """
     cfg = resolved.cfg
     model = dict(cfg.model.to_dict())
+    kind = ALGORITHMS.get(model["type"]) if isinstance(model["type"], str) else model["type"]
+    model = kind.config_to_use(model)
     if cfg.get("data_preprocessor") is not None:
         model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
     algorithm: BaseAlgorithm = ALGORITHMS.build(model)
@@ -413,17 +426,6 @@ def load_algorithm(resolved: ResolvedConfig, path: str | Path) -> BaseAlgorithm:
     fingerprint = resolved.dataset.fingerprint()
     restore_algorithm(read_checkpoint(path), algorithm, fingerprint, str(path))
     return algorithm
-
-
-def _to_cpu(value: Any) -> Any:
-    """Copies nested containers with their tensors on the CPU."""
-    if isinstance(value, Tensor):
-        return value.detach().cpu()
-    if isinstance(value, dict):
-        return {k: _to_cpu(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_to_cpu(v) for v in value)
-    return value
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class TrainingSigns:
     Attributes:
         progress: Share of the training that is done, 0 to 1.
         health: Sizes of the clusters.
-        loss: Mean cross-entropy in nats per sample.
+        loss: Mean loss in nats per sample.
+        chance_loss: Loss of guessing; ln K by default.
         change_ratio: Mean share of samples whose label changed in an update, 0 to 1.
         zero_share: Share of samples with a feature of zeros, 0 to 1.
         spread: :func:`~mmdeepcluster.evaluation.feature_spread` of the features.
@@ -41,6 +42,7 @@ class TrainingSigns:
     progress: float | None = None
     health: ClusterHealth | None = None
     loss: float | None = None
+    chance_loss: float | None = None
     change_ratio: float | None = None
     zero_share: float | None = None
     spread: float | None = None
@@ -131,11 +133,15 @@ def _loss_rules(signs: TrainingSigns) -> Iterator[CollapseWarning]:
     health, loss = signs.health, signs.loss
     if health is None or loss is None or health.num_clusters < 2:
         return
-    chance = math.log(health.num_clusters)
+    chance = signs.chance_loss
+    text = f"{chance:.4f}" if chance is not None else f"ln {health.num_clusters} = "
+    if chance is None:
+        chance = math.log(health.num_clusters)
+        text += f"{chance:.4f}"
     if abs(loss - chance) < _PINNED_LOSS and not signs.warming_up:
         yield CollapseWarning(
             "uniform_loss",
-            f"the loss {loss:.4f} is that of guessing, ln {health.num_clusters} = {chance:.4f}",
+            f"the loss {loss:.4f} is that of guessing, {text}",
             "the network does not learn its labels: change optim_wrapper.optimizer.lr, or lower "
             "model.memory.momentum (the share of the new feature) so that labels last longer",
         )

@@ -6,11 +6,14 @@ from mmdeepcluster.models.algorithms import (
     AlternatingAlgorithm,
     BaseAlgorithm,
     DeepCluster,
+    DeeperCluster,
+    DrawGroup,
     OnlineAlgorithm,
     Reclustering,
 )
-from mmdeepcluster.models.extraction import calibrate_batch_norm, extract
-from mmdeepcluster.models.heads import ClusterHead
+from mmdeepcluster.models.calibration import calibrate_batch_norm
+from mmdeepcluster.models.extraction import extract
+from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
 from mmdeepcluster.models.memories import LabelBank, ODCMemory
 from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck
@@ -24,12 +27,16 @@ __all__ = [
     "ClassBalancedCrossEntropy",
     "ClusterHead",
     "DeepCluster",
+    "DeeperCluster",
+    "DrawGroup",
     "ImagePreprocessor",
     "LabelBank",
     "ODCMemory",
     "ODCNeck",
     "OnlineAlgorithm",
+    "ProductHead",
     "Reclustering",
+    "TwoLevelHead",
     "backbones",
     "calibrate_batch_norm",
     "extract",

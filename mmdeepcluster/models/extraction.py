@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather, broadcast, get_world_size
+from mmengine.dist import (
+    all_gather,
+    all_gather_object,
+    broadcast,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.logging import print_log
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
+from mmdeepcluster.clustering import RowShare
 from mmdeepcluster.models.algorithms import BaseAlgorithm
 
-# Draws of these epochs are used before training; no training counts so far.
-_FIRST_CALIBRATION_EPOCH = 2**31
+_PROGRESS_SECONDS = 10.0
 
 
 @torch.no_grad()
@@ -25,6 +34,7 @@ def extract(
     layers: Sequence[str] | None = None,
     out: dict[str, Tensor] | None = None,
     keep: Tensor | None = None,
+    share: RowShare | None = None,
 ) -> dict[str, Tensor]:
     """Features of every sample of a loader, one row per sample, in evaluation mode and fp32.
 
@@ -32,9 +42,11 @@ def extract(
     (``build_eval_loader(..., indices=...)``) gives the rows by ascending sample. The mode
     of the model and the random state are left as they were.
 
-    Collective: with several processes each computes the batches that it was dealt, with the batch
-    norm statistics of the main process, and gets the rows that it asks for. The bits do not depend
-    on the number of processes.
+    Collective, with the batch norm statistics of the main process. Where all rows or those of
+    ``keep`` are asked for, each process computes the batches that it was dealt and sends them to
+    all. The rows of its ``share`` a process computes by itself, and no feature is sent; a batch on
+    the border of two shares is computed twice. Either way batches are those of one process, so
+    the bits do not depend on the number of processes. A pass of more than ten seconds is logged.
 
     Args:
         algorithm: The model, not wrapped.
@@ -44,36 +56,126 @@ def extract(
             name. Defaults to the features that are clustered.
         out: Preallocated matrices to write into, by layer. Defaults to new ones on the CPU.
         keep: Ascending samples, int64 (M,), whose rows this process wants. Defaults to all.
+        share: Rows that this process wants, of the rows (N, D) of all samples of the loader, which
+            visits them in ascending order. Not together with ``keep``.
 
     Returns:
-        For each layer an fp32 matrix (N, D_layer), or (M, D_layer).
+        For each layer an fp32 matrix (N, D_layer), or with the rows of ``keep`` or ``share``.
 
     Raises:
         ValueError: If a sample is missing or occurs twice, or a feature is not finite.
+        RuntimeError: If another process could not extract its share.
     """
+    if keep is not None and share is not None:
+        raise ValueError("give keep or share, not both")
     layers = tuple(layers or ("neck",))
-    samples = _samples(loader)
-    keep = samples if keep is None else keep
-    rows = torch.full((int(samples[-1]) + 1,), -1)
-    rows[keep] = torch.arange(len(keep))
-    results: dict[str, Tensor] = dict(out or {})
-    num_found = 0
     _broadcast_buffers(algorithm)
     was_training = algorithm.training
     algorithm.eval()
     try:
-        for index, features in _rounds(algorithm, loader, layers, len(samples)):
-            num_found += len(index)
-            row = rows[index]
-            wanted = row >= 0
-            for name, value in features.items():
-                _check_finite(name, value, index)
-                if name not in results:
-                    results[name] = torch.empty(len(keep), value.shape[1])
-                target = results[name]
-                target[row[wanted].to(target.device)] = value[wanted.to(value.device)].to(target)
+        if share is not None:
+            return _extract_share(algorithm, loader, layers, dict(out or {}), share)
+        return _extract_gathered(algorithm, loader, layers, dict(out or {}), keep)
     finally:
         algorithm.train(was_training)
+
+
+def _extract_share(
+    algorithm: BaseAlgorithm,
+    loader: DataLoader[dict[str, Tensor]],
+    layers: tuple[str, ...],
+    results: dict[str, Tensor],
+    share: RowShare,
+) -> dict[str, Tensor]:
+    """Rows of this process's share; see :func:`extract`."""
+    problem: Exception | None = None
+    try:
+        _write_share(algorithm, loader, layers, results, share)
+    except Exception as error:
+        # Others may have hours to go. They learn it at the end, a person now.
+        problem = error
+        if share.world_size > 1:
+            text = f"process {share.rank} cannot extract its features: {error}"
+            print_log(text, logger="current", level=logging.ERROR)
+    widths = {name: rows.shape[1] for name, rows in results.items()}
+    said = [(None if problem is None else str(problem), widths)]
+    if share.world_size > 1:
+        said = all_gather_object(said[0], share.group)
+    if problem is not None:
+        raise problem
+    for rank, (reason, known) in enumerate(said):
+        if reason is not None:
+            raise RuntimeError(f"process {rank} cannot extract its features: {reason}")
+        # A process with an empty share cannot know them otherwise.
+        widths |= known
+    for name in layers:
+        results.setdefault(name, torch.empty(0, widths[name]))
+    return results
+
+
+def _write_share(
+    algorithm: BaseAlgorithm,
+    loader: DataLoader[dict[str, Tensor]],
+    layers: tuple[str, ...],
+    results: dict[str, Tensor],
+    share: RowShare,
+) -> None:
+    batches: Any = loader.batch_sampler
+    order = batches.sampler
+    if len(order) != share.num_rows:
+        raise ValueError(
+            f"the loader visits {len(order)} samples, the share is of {share.num_rows}"
+        )
+    if not isinstance(order, range) and any(a >= b for a, b in pairwise(order)):
+        raise ValueError("the loader must visit distinct samples in ascending order")
+    whose = " of the main process" if share.world_size > 1 else ""
+    progress = _Progress(len(share), f"images{whose}")
+    position = share.start // batches.batch_size * batches.batch_size
+    with batches.visiting(share.start, share.stop):
+        for batch in loader:
+            index = batch["sample_idx"]
+            stop = position + len(index)
+            if index.tolist() != list(order[position:stop]):
+                raise ValueError(f"the loader gave other samples than those at {position}:{stop}")
+            first, last = max(position, share.start), min(stop, share.stop)
+            for name, value in _forward(algorithm, batch, layers).items():
+                _check_finite(name, value, index)
+                if name not in results:
+                    results[name] = torch.empty(len(share), value.shape[1])
+                target = results[name]
+                rows = value[first - position : last - position]
+                target[first - share.start : last - share.start] = rows.to(target)
+            progress.add(last - first)
+            position = stop
+    if progress.done != len(share):
+        raise ValueError(f"the loader gave {progress.done} of {len(share)} samples")
+
+
+def _extract_gathered(
+    algorithm: BaseAlgorithm,
+    loader: DataLoader[dict[str, Tensor]],
+    layers: tuple[str, ...],
+    results: dict[str, Tensor],
+    keep: Tensor | None,
+) -> dict[str, Tensor]:
+    """Rows of the samples to keep, out of those that all processes send; see :func:`extract`."""
+    samples = _samples(loader)
+    keep = samples if keep is None else keep
+    rows = torch.full((int(samples[-1]) + 1,), -1)
+    rows[keep] = torch.arange(len(keep))
+    num_found = 0
+    progress = _Progress(len(samples), "images")
+    for index, features in _rounds(algorithm, loader, layers, len(samples)):
+        num_found += len(index)
+        row = rows[index]
+        wanted = row >= 0
+        for name, value in features.items():
+            _check_finite(name, value, index)
+            if name not in results:
+                results[name] = torch.empty(len(keep), value.shape[1])
+            target = results[name]
+            target[row[wanted].to(target.device)] = value[wanted.to(value.device)].to(target)
+        progress.add(len(index))
     if num_found != len(samples):
         raise ValueError(f"the loader gave {num_found} of {len(samples)} samples")
     return results
@@ -82,14 +184,46 @@ def extract(
 def _samples(loader: DataLoader[dict[str, Tensor]]) -> Tensor:
     """The samples that the loaders of all processes visit, ascending."""
     batches: Any = loader.batch_sampler
-    order = torch.as_tensor(batches.sampler, dtype=torch.int64)
-    distinct = order.unique()
-    if len(distinct) != len(order):
+    order = batches.sampler
+    if isinstance(order, range):
+        return torch.arange(order.start, order.stop, order.step).sort().values
+    visited = torch.as_tensor(order, dtype=torch.int64)
+    distinct = visited.unique()
+    if len(distinct) != len(visited):
         raise ValueError(
-            f"the loader gives {len(order)} rows of {len(distinct)} distinct samples, expected "
+            f"the loader gives {len(visited)} rows of {len(distinct)} distinct samples, expected "
             "each once"
         )
     return distinct
+
+
+class _Progress:
+    """Says every ten seconds how far a long pass of the main process is.
+
+    Args:
+        total: Images of the pass.
+        what: What they are, in a message.
+    """
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total = total
+        self.what = what
+        self.done = 0
+        self.start = self.told = time.monotonic()
+
+    def add(self, number: int) -> None:
+        """Counts images that are done."""
+        self.done += number
+        now = time.monotonic()
+        if now - self.told < _PROGRESS_SECONDS or not is_main_process():
+            return
+        self.told = now
+        rate = self.done / (now - self.start)
+        print_log(
+            f"features of {self.done:,} of {self.total:,} {self.what}, {rate:,.0f} images/s, "
+            f"{(self.total - self.done) / rate:,.0f} s to go",
+            logger="current",
+        )
 
 
 def _rounds(
@@ -145,41 +279,6 @@ def _broadcast_buffers(algorithm: BaseAlgorithm) -> None:
         for name, value in algorithm.state_dict().items():
             if name not in parameters:
                 broadcast(value)
-
-
-@torch.no_grad()
-def calibrate_batch_norm(
-    algorithm: BaseAlgorithm, loader: DataLoader[dict[str, Tensor]], num_passes: int
-) -> None:
-    """Sets the running statistics of batch norm to the average over training-mode passes.
-
-    An untrained network has none, so its evaluation-mode features are not those that training
-    starts from; a small momentum needs thousands of iterations to make up for it (P7). No weight
-    changes. Layers that normalise without running statistics are left alone.
-
-    Args:
-        algorithm: The model, not wrapped; its mode is left as it was.
-        loader: The training loader; its sampler is set to epochs that training never reaches.
-        num_passes: Passes over the data set, at least 1.
-    """
-    layers = [
-        m for m in algorithm.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None
-    ]
-    momenta = [layer.momentum for layer in layers]
-    was_training = algorithm.training
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # torch then keeps the plain average over batches
-    algorithm.train()
-    batches: Any = loader.batch_sampler
-    for number in range(num_passes):
-        batches.sampler.set_epoch(_FIRST_CALIBRATION_EPOCH + number)
-        for batch in loader:
-            data = algorithm.data_preprocessor(batch, training=True)
-            algorithm.extract(data["inputs"], ("neck",))
-    algorithm.train(was_training)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def _check_finite(name: str, features: Tensor, sample_idx: Tensor) -> None:

@@ -9,9 +9,11 @@ import torch
 from conftest_engine import DIGITS, FAST
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
 from processes import run_processes
 
 from mmdeepcluster.apis import evaluate, train
+from mmdeepcluster.clustering import RowShare
 from mmdeepcluster.engine import (
     TrainingError,
     TrainingInterruptedError,
@@ -21,7 +23,7 @@ from mmdeepcluster.engine import (
 )
 from mmdeepcluster.engine.build import eval_loader
 from mmdeepcluster.models import extract
-from mmdeepcluster.registry import HOOKS
+from mmdeepcluster.registry import ALGORITHMS, HOOKS, SCOPE
 
 OPTIONS = FAST | {
     "train_cfg.max_epochs": 4,
@@ -65,28 +67,56 @@ def same(first, second):
     )
 
 
-def extraction():
+def build():
     resolved = resolve_config(DIGITS, FAST | {"eval_dataloader.batch_size": 100})
-    from mmengine.registry import init_default_scope
-
-    from mmdeepcluster.registry import ALGORITHMS, SCOPE
-
     init_default_scope(SCOPE)
     torch.manual_seed(0)
     model = dict(resolved.cfg.model.to_dict(), data_preprocessor=resolved.cfg.data_preprocessor)
-    algorithm = ALGORITHMS.build(model)
+    return resolved, ALGORITHMS.build(model)
+
+
+def extraction():
+    resolved, algorithm = build()
     if get_rank():
         algorithm.neck.bn0.running_mean += 1.0  # only the main process's statistics count
     loader = eval_loader(resolved, resolved.dataset)
     everything = extract(algorithm, loader, ("neck", "backbone"))
     some = extract(algorithm, loader, keep=torch.tensor([3, 77, 1436]))["neck"]
     few = eval_loader(resolved, resolved.dataset, [5, 9])  # fewer batches than processes
-    return everything["neck"], everything["backbone"], some, extract(algorithm, few)["neck"]
+    share = RowShare.of_this_process(len(resolved.dataset))
+    own = extract(algorithm, loader, ("neck", "backbone"), share=share)
+    return {
+        "neck": everything["neck"],
+        "backbone": everything["backbone"],
+        "some": some,
+        "few": extract(algorithm, few)["neck"],
+        "own": share.gather(own["neck"]),
+        "own backbone": share.gather(own["backbone"]),
+    }
+
+
+def failed_extraction():
+    """What a rank says when the last image, which is the second one's, cannot be read."""
+    resolved, algorithm = build()
+    dataset = resolved.dataset
+    load = dataset.load_image
+
+    def fail(index):
+        if index == len(dataset) - 1:
+            raise OSError("the disk is gone")
+        return load(index)
+
+    dataset.load_image = fail
+    share = RowShare.of_this_process(len(dataset))
+    try:
+        extract(algorithm, eval_loader(resolved, dataset), share=share)
+    except (OSError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def trainings(folder):
     """What a rank sees of a whole training, and of one that was interrupted twice."""
-    found = {"features": extraction()}
+    found = {"features": extraction(), "failed": failed_extraction()}
     straight = run(folder / "straight")
     whole = state(straight)
     hook = {"custom_hooks": [{"type": "SignalOneRank", "iteration": 8}]}
@@ -139,6 +169,13 @@ def test_ranks_agree(ranks):
     for key in ("weights", "counts", "scores"):
         assert ranks[0][key] == ranks[1][key], key
     assert ranks[0]["bincount"] == ranks[0]["counts"]
+
+
+def test_an_unreadable_image_ends_all_of_them(ranks):
+    # nothing is sent while features are extracted; what went wrong is, at the end
+    assert "OSError: cannot read" in ranks[1]["failed"]
+    assert ranks[0]["failed"].startswith("RuntimeError: process 1 cannot extract its features: ")
+    assert ranks[0]["failed"].endswith("the disk is gone")
 
 
 def test_divergence_ends_all_of_them(ranks):
@@ -201,7 +238,10 @@ def test_features_do_not_depend_on_the_number_of_processes(ranks, others):
     # R2: N is divisible neither by the batch nor by the processes
     one = extraction()
     for found in [*ranks, *others]:
-        for left, right in zip(one, found["features"], strict=True):
-            assert torch.equal(left, right)
-    assert torch.equal(one[2], one[0][[3, 77, 1436]])
-    assert one[3].shape == (2, 256)
+        for name, features in one.items():
+            assert torch.equal(features, found["features"][name]), name
+    assert torch.equal(one["some"], one["neck"][[3, 77, 1436]])
+    assert one["few"].shape == (2, 256)
+    # a share of three processes is empty, borders of others are inside a batch
+    assert torch.equal(one["own"], one["neck"])
+    assert torch.equal(one["own backbone"], one["backbone"])

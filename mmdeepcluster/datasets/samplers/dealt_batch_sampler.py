@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from torch.utils.data import Sampler
 
@@ -14,7 +14,8 @@ from mmdeepcluster.registry import DATA_SAMPLERS
 class DealtBatchSampler(Sampler[list[int]]):
     """Rank r takes batches r, r + W, r + 2 W, ... of the pass that one process would make.
 
-    The batches are those of one process whatever W, so features do not depend on it.
+    The batches are those of one process whatever W, so features do not depend on it. Within
+    :meth:`visiting` this process takes other ones of these batches.
 
     Args:
         sampler: Samples to visit, in this order.
@@ -37,13 +38,44 @@ class DealtBatchSampler(Sampler[list[int]]):
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
+        self._span: tuple[int, int] | None = None
+
+    @contextmanager
+    def visiting(self, start: int, stop: int) -> Iterator[None]:
+        """Lets this process take each batch that holds one of the positions [start, stop).
+
+        A batch that also holds others is taken whole. Holds for iterations that start inside the
+        block; the loader and its workers are the same.
+
+        Args:
+            start: first position in the order of samples.
+            stop: position after the last one; ``start`` for none.
+
+        Raises:
+            ValueError: The positions are not those of samples.
+        """
+        if not 0 <= start <= stop <= len(self.sampler):
+            raise ValueError(
+                f"positions {start} to {stop} are not all among the {len(self.sampler)} samples"
+            )
+        self._span = (start, stop)
+        try:
+            yield
+        finally:
+            self._span = None
 
     def __len__(self) -> int:
         """Batches of this rank."""
-        total = math.ceil(len(self.sampler) / self.batch_size)
-        return max(0, math.ceil((total - self.rank) / self.world_size))
+        return len(self._starts())
 
     def __iter__(self) -> Iterator[list[int]]:
-        step = self.batch_size * self.world_size
-        for start in range(self.rank * self.batch_size, len(self.sampler), step):
+        for start in self._starts():
             yield list(self.sampler[start : start + self.batch_size])
+
+    def _starts(self) -> range:
+        """First position of each batch of this rank."""
+        size = self.batch_size
+        if self._span is None:
+            return range(self.rank * size, len(self.sampler), size * self.world_size)
+        start, stop = self._span
+        return range(start // size * size, stop, size) if stop > start else range(0)

@@ -87,6 +87,7 @@ class CollapseWatchdogHook(Hook):
             progress=(runner.epoch + 1) / runner.max_epochs,
             health=cluster_health(algorithm.cluster_counts.cpu().numpy()),
             loss=_recent(runner, "train/loss", window),
+            chance_loss=algorithm.chance_loss,
             change_ratio=_recent(runner, "train/change_ratio", window),
             zero_share=None
             if zero_rows is None

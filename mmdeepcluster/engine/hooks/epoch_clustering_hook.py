@@ -82,6 +82,12 @@ class EpochClusteringHook(Hook):
         self.num_feature_passes = 0
         self._train_start = 0.0
 
+    def before_train(self, runner: Any) -> None:
+        """Tells the sampler of the clusters that this process draws from, where not from all."""
+        group = _alternating(runner).draw_group
+        if group is not None:
+            runner.train_dataloader.batch_sampler.sampler.draw_from(*group)
+
     def before_train_epoch(self, runner: Any) -> None:
         """Starts a cycle if one is due, and tells the sampler of the labels."""
         algorithm = _alternating(runner)
@@ -127,7 +133,7 @@ class EpochClusteringHook(Hook):
         if cycle == 0:
             calibrate(runner, self.calibration_passes)
         start = time.perf_counter()
-        features = extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
+        features = extract(algorithm, self.loader, share=algorithm.share_to_cluster)["neck"]
         self.num_feature_passes += 1
         seconds = {"extract": time.perf_counter() - start}
         result = algorithm.recluster(features, seed)

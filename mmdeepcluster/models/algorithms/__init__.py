@@ -1,12 +1,14 @@
 """Algorithms, one file for each method."""
 
+from mmdeepcluster.models.algorithms.alternating import AlternatingAlgorithm
 from mmdeepcluster.models.algorithms.base import (
-    AlternatingAlgorithm,
     BaseAlgorithm,
+    DrawGroup,
     OnlineAlgorithm,
     Reclustering,
 )
 from mmdeepcluster.models.algorithms.deepcluster import DeepCluster
+from mmdeepcluster.models.algorithms.deepercluster import DeeperCluster
 from mmdeepcluster.models.algorithms.odc import ODC
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "AlternatingAlgorithm",
     "BaseAlgorithm",
     "DeepCluster",
+    "DeeperCluster",
+    "DrawGroup",
     "OnlineAlgorithm",
     "Reclustering",
 ]

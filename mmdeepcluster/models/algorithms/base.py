@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from mmengine.dist import broadcast, is_main_process
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Assigner, Partition
+from mmdeepcluster.clustering import Assigner, Partition, RowShare
+from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.necks import global_average_pool
 from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
@@ -36,6 +38,22 @@ class Reclustering(NamedTuple):
     num_iters: int
     seconds: dict[str, float]
     rewritten: tuple[nn.Parameter, ...] = ()
+
+
+class DrawGroup(NamedTuple):
+    """The clusters that a process draws its samples from, where that are not all.
+
+    Attributes:
+        clusters: Ids of the clusters.
+        rank: Number of this process among those that draw the same samples together.
+        world_size: How many these are.
+        stream: Which of several such groups it is, so that no two draw the same.
+    """
+
+    clusters: range
+    rank: int
+    world_size: int
+    stream: int
 
 
 class MainFit(NamedTuple):
@@ -91,6 +109,9 @@ class BaseAlgorithm(BaseModel):
         init_cfg: MMEngine's initialisation of weights.
     """
 
+    # Fewest clusters that there is something to learn from.
+    min_clusters = 2
+
     def __init__(
         self,
         num_samples: int,
@@ -121,6 +142,37 @@ class BaseAlgorithm(BaseModel):
         return ("neck", "backbone", *self.backbone.stage_names)
 
     @property
+    def chance_loss(self) -> float:
+        """Loss of a network that guesses."""
+        return math.log(self.num_clusters)
+
+    @property
+    def head_group(self) -> HeadGroup | None:
+        """Processes with which this one shares its part of the head, where it holds a part."""
+        return None
+
+    @property
+    def draw_group(self) -> DrawGroup | None:
+        """Which clusters this process draws its samples from; None for all."""
+        return None
+
+    def check_images(self, shape: tuple[int, ...]) -> None:
+        """Refuses training images (C, H, W) that the method cannot use.
+
+        Raises:
+            ValueError: If it cannot.
+        """
+
+    def partial_parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters, by name, of which this process holds the part of :attr:`head_group`."""
+        return {}
+
+    @classmethod
+    def config_to_use(cls, model: dict[str, Any]) -> dict[str, Any]:
+        """Config of the same model to be used outside of training."""
+        return model
+
+    @property
     @abstractmethod
     def initialized(self) -> bool:
         """Whether there is a clustering to learn from."""
@@ -147,17 +199,12 @@ class BaseAlgorithm(BaseModel):
     def loss(self, inputs: Tensor, sample_idx: Tensor) -> dict[str, Tensor]:
         """Losses of a batch under the labels held before this iteration."""
 
-    @property
-    @abstractmethod
-    def rows_to_cluster(self) -> Tensor | None:
-        """Samples whose features this process hands to :meth:`recluster`; None for all."""
-
     @abstractmethod
     def recluster(self, features: Tensor, seed: int) -> Reclustering:
         """Takes labels from one global clustering; collective.
 
         Args:
-            features: Features (M, D) of the samples :attr:`rows_to_cluster`.
+            features: Features (M, D) of the samples that this process hands in.
             seed: Seed of the clustering.
         """
 
@@ -170,12 +217,15 @@ class BaseAlgorithm(BaseModel):
         """Labels (N,) before (None where there were none) and now, to be compared; collective."""
 
     @abstractmethod
-    def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
-        """Fits the assigner on evaluation-mode features (N, D) of all samples.
+    def finalize(self, features: Tensor, labels: Tensor, share: RowShare | None = None) -> Assigner:
+        """Fits the assigner on evaluation-mode features; collective with a share.
+
+        The bits do not depend on the number of processes.
 
         Args:
-            features: Features of all samples; on one process.
+            features: Features (n, D) of the samples of ``share``.
             labels: What :meth:`labels` returned, int64 (N,).
+            share: Which samples those are. Defaults to all of them.
         """
 
     @abstractmethod
@@ -295,6 +345,11 @@ class OnlineAlgorithm(BaseAlgorithm):
     def centroids_update_interval(self) -> int:
         """Iterations between calls of :meth:`refresh_centroids`."""
 
+    @property
+    @abstractmethod
+    def rows_to_cluster(self) -> Tensor | None:
+        """Samples whose features this process hands to :meth:`recluster`; None for all."""
+
     @abstractmethod
     def update_memory(self, reassign: bool = True) -> dict[str, Tensor]:
         """Writes the features of the last batch into the memory; returns scalars for the log.
@@ -311,19 +366,4 @@ class OnlineAlgorithm(BaseAlgorithm):
         """Dissolves small clusters; returns parameters and rows that now mean another cluster."""
 
 
-class AlternatingAlgorithm(BaseAlgorithm):
-    """A method that clusters all features and learns the labels, by turns.
-
-    The hook of such methods calls :meth:`recluster`, or one of these, at the start of a cycle.
-    """
-
-    @abstractmethod
-    def keep_clustering(self) -> None:
-        """Starts a cycle with the labels of the one before."""
-
-    @abstractmethod
-    def reset_head(self, seed: int) -> tuple[nn.Parameter, ...]:
-        """Gives the head new random weights; returns its parameters."""
-
-
-__all__ = ["AlternatingAlgorithm", "BaseAlgorithm", "OnlineAlgorithm", "Reclustering"]
+__all__ = ["BaseAlgorithm", "OnlineAlgorithm", "Reclustering"]

@@ -6,42 +6,20 @@
 
 from __future__ import annotations
 
-import inspect
-import time
-from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import (
-    Assigner,
-    LinearTransform,
-    Partition,
-    RowShare,
-    l2_normalize,
-)
+from mmdeepcluster.clustering import RowShare
 from mmdeepcluster.clustering.functional import cluster_sums
 from mmdeepcluster.clustering.matching import match_clusters
-from mmdeepcluster.models.algorithms.base import (
-    AlternatingAlgorithm,
-    Reclustering,
-    fit_on_main,
-)
-from mmdeepcluster.models.memories import LabelBank
-from mmdeepcluster.registry import (
-    ALGORITHMS,
-    CLUSTERERS,
-    FEATURE_TRANSFORMS,
-    HEADS,
-    LOSSES,
-)
+from mmdeepcluster.models.algorithms.alternating import AlternatingAlgorithm
+from mmdeepcluster.registry import ALGORITHMS, HEADS, LOSSES
 
 HEAD_STARTS = ("random", "centroids", "matched")
-# Rows of the features that were clustered last, kept for diagnostics.
-_SAMPLE_ROWS = 2048
 
 
 @ALGORITHMS.register_module()
@@ -52,9 +30,6 @@ class DeepCluster(AlternatingAlgorithm):
     transformed (PCA, whitening, unit length) and clustered; the assignment becomes the labels of
     all samples at once, and the classifier starts anew, because the new clusters have nothing to
     do with the numbers of the old ones. Then follow epochs of plain classification.
-
-    The labels are held here and looked up by sample, so no data worker can have old ones. Each
-    process holds all of them, since a sampler of clusters deals samples freely.
 
     Args:
         num_samples: N, written by ``resolve_config`` from the data set.
@@ -99,63 +74,23 @@ class DeepCluster(AlternatingAlgorithm):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(num_samples, num_clusters, backbone, neck, data_preprocessor, init_cfg)
-        self.head = HEADS.build(dict(head, in_channels=self.feature_dim, num_clusters=num_clusters))
-        self.label_bank = LabelBank(num_samples, num_clusters)
-        self.loss_module = LOSSES.build(loss or {"type": "ClassBalancedCrossEntropy", "power": 0.0})
-        self.clusterer = CLUSTERERS.build(
-            dict(clusterer or {"type": "KMeans"}, num_clusters=num_clusters)
+        clusterer = dict(clusterer or {"type": "KMeans"}, num_clusters=num_clusters)
+        super().__init__(
+            num_samples,
+            num_clusters,
+            backbone,
+            neck,
+            clusterer,
+            feature_transform,
+            warm_start,
+            data_preprocessor,
+            init_cfg,
         )
-        self.feature_transform: Any = None
-        if feature_transform is not None:
-            self.feature_transform = FEATURE_TRANSFORMS.build(feature_transform)
-        self.warm_start = warm_start
+        self.head = HEADS.build(dict(head, in_channels=self.feature_dim, num_clusters=num_clusters))
+        self.loss_module = LOSSES.build(loss or {"type": "ClassBalancedCrossEntropy", "power": 0.0})
+        if head_start not in HEAD_STARTS:
+            raise ValueError(f"model.head_start must be one of {HEAD_STARTS}, got {head_start!r}")
         self.head_start = head_start
-        self._sample = torch.zeros(0, self.feature_dim)
-        self._check_options()
-
-    def _check_options(self) -> None:
-        if self.head_start not in HEAD_STARTS:
-            raise ValueError(
-                f"model.head_start must be one of {HEAD_STARTS}, got {self.head_start!r}"
-            )
-        if self.warm_start and not self._clusterer_takes("assignments"):
-            raise ValueError(
-                f"model.warm_start=True needs a clusterer that starts from a partition; "
-                f"{type(self.clusterer).__name__} cannot"
-            )
-        dim = getattr(self.feature_transform, "dim", 0)
-        largest = min(self.feature_dim, self.num_samples - 1)
-        if dim > largest:
-            raise ValueError(
-                f"model.feature_transform.dim={dim} is more than the {largest} dimensions that "
-                f"{self.num_samples} features of width {self.feature_dim} can have: lower it"
-            )
-
-    def _clusterer_takes(self, name: str) -> bool:
-        return name in inspect.signature(self.clusterer.fit).parameters
-
-    @property
-    def initialized(self) -> bool:
-        """Whether there was a clustering."""
-        return bool(self.label_bank.initialized)
-
-    @property
-    def partition(self) -> Partition:
-        """All samples: labels are held by every process."""
-        return self.label_bank.partition
-
-    def shard(self, partition: Partition) -> None:
-        """Nothing is dealt: every process holds all labels."""
-
-    def labels(self) -> Tensor:
-        """Current pseudo-labels, int64 (N,) on the CPU."""
-        return self.label_bank.all_labels()
-
-    @property
-    def cluster_counts(self) -> Tensor:
-        """Sizes of the clusters, int64 (K,)."""
-        return self.label_bank.counts
 
     def loss(self, inputs: Tensor, sample_idx: Tensor) -> dict[str, Tensor]:
         """Cross-entropy under the labels of this cycle [0, Eq. 1].
@@ -175,102 +110,18 @@ class DeepCluster(AlternatingAlgorithm):
             loss = self.loss_module(logits, targets, self.label_bank.counts)
         return {"loss": loss}
 
-    @property
-    def rows_to_cluster(self) -> Tensor | None:
-        """Samples whose features this process clusters with the others."""
-        return None if get_world_size() == 1 else self._share().indices
-
-    def _share(self) -> RowShare:
-        return RowShare.of_this_process(self.num_samples)
+    def _rename(self, assignments: Tensor, previous: Tensor | None) -> Tensor:
+        if self.head_start != "matched" or previous is None:
+            return assignments
+        renamed = match_clusters(previous.cpu(), assignments.cpu(), self.num_clusters)
+        return renamed.to(assignments.device)[assignments]
 
     @torch.no_grad()
-    def recluster(self, features: Tensor, seed: int) -> Reclustering:
-        """Starts a cycle with new labels and, as ``head_start`` says, a new head; collective.
-
-        Args:
-            features: Features (M, D) of the samples :attr:`rows_to_cluster`, before a last ReLU.
-            seed: Seed of clustering and head.
-
-        Raises:
-            ValueError: If a feature is not finite, or the clusterer found another number of
-                clusters than K.
-        """
-        share, device = self._share(), self.cluster_counts.device
-        times = [time.perf_counter()]
-        # The features themselves stay where they are: they may be larger than a GPU.
-        rows = self._fit_transform(features, share, device)(features, device)
-        times.append(time.perf_counter())
-        assignments, objective, num_iters = self._cluster(rows, share, seed)
-        times.append(time.perf_counter())
-        previous = self.label_bank.labels.clone() if self.initialized else None
-        if self.head_start == "matched" and previous is not None:
-            renamed = match_clusters(previous.cpu(), assignments.cpu(), self.num_clusters)
-            assignments = renamed.to(assignments.device)[assignments]
-        self.label_bank.assign_all(assignments)
-        if previous is not None:
-            self.label_bank.prev_labels.copy_(previous)
-        self._sample = self._take_sample(features, share, seed)
-        rewritten = self._start_head(features, assignments, share, seed)
-        self.cycle += 1
-        times.append(time.perf_counter())
-        phases = ("PCA", "k-means", "assign")
-        seconds = [after - before for before, after in pairwise(times)]
-        return Reclustering(
-            objective, num_iters, dict(zip(phases, seconds, strict=True)), rewritten
-        )
-
-    def _fit_transform(
-        self,
-        features: Tensor,
-        share: RowShare | None = None,
-        device: torch.device | None = None,
-    ) -> LinearTransform:
-        if self.feature_transform is None:
-            return LinearTransform()
-        fitted: LinearTransform = self.feature_transform.fit(features, share, device)
-        return fitted
-
-    def _cluster(self, rows: Tensor, share: RowShare, seed: int) -> tuple[Tensor, float, int]:
-        """Assignments (N,) of all samples on every process, objective and iterations."""
-        options: dict[str, Any] = {}
-        if self.warm_start and self.initialized:
-            options["assignments"] = self.label_bank.labels
-        if share.world_size == 1 or getattr(self.clusterer, "distributed", False):
-            if share.world_size > 1:
-                options["share"] = share
-            result = self.clusterer.fit(rows, seed=seed, **options)
-            self._check_number(result.num_clusters)
-            return result.assignments, result.objective, result.num_iters
-        fit = fit_on_main(self.clusterer, share.gather(rows), self.num_samples, seed, **options)
-        self._check_number(fit.num_clusters)
-        return fit.assignments, fit.objective, fit.num_iters
-
-    def _check_number(self, found: int) -> None:
-        if found != self.num_clusters:
-            raise ValueError(
-                f"model.clusterer found {found} clusters, the head has {self.num_clusters}: let "
-                f"{type(self.clusterer).__name__} make exactly model.num_clusters of them"
-            )
-
-    def _take_sample(self, features: Tensor, share: RowShare, seed: int) -> Tensor:
-        """Unit rows of a seeded sample (M, D) of all features, the same on every process."""
-        generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(self.num_samples, generator=generator)[:_SAMPLE_ROWS]
-        mine = (chosen >= share.start) & (chosen < share.stop)
-        sample = torch.zeros(len(chosen), self.feature_dim, device=self.cluster_counts.device)
-        found = features[(chosen[mine] - share.start).to(features.device)]
-        sample[mine.to(sample.device)] = l2_normalize(found).to(sample.device)
-        if share.world_size > 1:
-            all_reduce(sample)
-        return sample.cpu()
-
-    def _start_head(
-        self, features: Tensor, assignments: Tensor, share: RowShare, seed: int
-    ) -> tuple[nn.Parameter, ...]:
+    def _start_head(self, features: Tensor, share: RowShare, seed: int) -> tuple[nn.Parameter, ...]:
         if self.head_start == "matched" and self.cycle > 0:
             return ()
         if self.head_start == "centroids":
-            own = assignments[share.start : share.stop].to(features.device)
+            own = self.label_bank.labels[share.start : share.stop].to(features.device)
             sums = cluster_sums(F.relu(features), own, self.num_clusters)
             sums = sums.to(self.cluster_counts.device)
             if share.world_size > 1:
@@ -279,55 +130,7 @@ class DeepCluster(AlternatingAlgorithm):
             return tuple(self.head.parameters())
         return self.reset_head(seed)
 
-    def keep_clustering(self) -> None:
-        """Starts a cycle with the labels of the one before (R12)."""
-        self.label_bank.prev_labels.copy_(self.label_bank.labels)
-        self.cycle += 1
-
     def reset_head(self, seed: int) -> tuple[nn.Parameter, ...]:
         """New random weights for the head (R9)."""
         self.head.reset(seed)
         return tuple(self.head.parameters())
-
-    def feature_sample(self, max_rows: int, seed: int) -> Tensor:
-        """Unit rows of the features that were clustered last, at most ``max_rows``."""
-        generator = torch.Generator().manual_seed(seed)
-        return self._sample[torch.randperm(len(self._sample), generator=generator)[:max_rows]]
-
-    def snapshot_labels(self) -> tuple[Tensor | None, Tensor]:
-        """Labels (N,) of the cycle before, None in the first one, and of this cycle."""
-        before = self.label_bank.prev_labels.cpu() if self.cycle > 1 else None
-        return before, self.labels()
-
-    def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
-        """Fits transform and centroids, the means under the last labels, on new features."""
-        fitted = self._fit_transform(features)
-        labels = labels.to(features.device)
-        sums = cluster_sums(fitted(features), labels, self.num_clusters)
-        counts = torch.bincount(labels, minlength=self.num_clusters)
-        self.assigner = Assigner(
-            (sums / counts.unsqueeze(1)).float(),
-            mean=fitted.mean,
-            projection=fitted.projection,
-            normalize=fitted.normalize,
-        )
-        return self.assigner
-
-    def memory_state(self) -> dict[str, Tensor]:
-        """Labels, and the sample of features for diagnostics; on the main process."""
-        if not is_main_process():
-            return {}
-        return self.label_bank.state() | {"feature_sample": self._sample}
-
-    def load_memory_state(self, state: dict[str, Tensor]) -> None:
-        """Takes over labels and sample.
-
-        Raises:
-            ValueError: If they do not fit or disagree.
-        """
-        state = dict(state)
-        sample = state.pop("feature_sample", None)
-        if sample is None or sample.ndim != 2 or sample.shape[1] != self.feature_dim:
-            raise ValueError(f"cluster state has no feature_sample (M, {self.feature_dim})")
-        self.label_bank.load_state(state)
-        self._sample = sample

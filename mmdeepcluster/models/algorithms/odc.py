@@ -13,8 +13,9 @@ import torch
 from mmengine.dist import is_main_process
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Assigner, Partition
-from mmdeepcluster.clustering.functional import cluster_sums, l2_normalize
+from mmdeepcluster.clustering import Assigner, Partition, RowShare
+from mmdeepcluster.clustering.cluster_means import cluster_means
+from mmdeepcluster.clustering.functional import l2_normalize
 from mmdeepcluster.models.algorithms.base import OnlineAlgorithm, Reclustering, fit_on_main
 from mmdeepcluster.registry import ALGORITHMS, CLUSTERERS, HEADS, LOSSES, MEMORIES
 
@@ -200,15 +201,11 @@ class ODC(OnlineAlgorithm):
         snapshot: tuple[Tensor, Tensor] = self.memory.snapshot()
         return snapshot
 
-    def finalize(self, features: Tensor, labels: Tensor) -> Assigner:
+    def finalize(self, features: Tensor, labels: Tensor, share: RowShare | None = None) -> Assigner:
         """Centroids of the assigner: means of unit features under the labels of the memory."""
-        features = l2_normalize(features)
-        labels = labels.to(features.device)
-        sums = cluster_sums(features, labels, self.num_clusters)
-        counts = torch.bincount(labels, minlength=self.num_clusters)
-        self.assigner = Assigner(
-            (sums / counts.unsqueeze(1)).float(), metric=self.memory.assign_metric
-        )
+        rows = l2_normalize(features.to(self.memory.features.device))
+        means = cluster_means(rows, labels, self.num_clusters, share)
+        self.assigner = Assigner(means.cpu(), metric=self.memory.assign_metric)
         return self.assigner
 
     def memory_state(self) -> dict[str, Tensor]:

@@ -1,0 +1,42 @@
+"""What heads that predict rotations and clusters have in common."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class HostCounts:
+    """Sizes of groups, on their way from a device to the host while the device goes on.
+
+    Made before the forward pass of a network and read after it, they are there long before that
+    pass is done, so that asking for them does not wait for it.
+
+    Args:
+        groups: Number of the group of each sample, int64 (B,).
+        num_groups: How many groups there are.
+    """
+
+    def __init__(self, groups: Tensor, num_groups: int) -> None:
+        counts = torch.bincount(groups, minlength=num_groups)
+        self._event: torch.cuda.Event | None = None
+        self._counts = counts
+        if counts.is_cuda:
+            self._counts = torch.empty(counts.shape, dtype=counts.dtype, pin_memory=True)
+            self._counts.copy_(counts, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record()
+
+    def tolist(self) -> list[int]:
+        """The sizes, by group."""
+        if self._event is not None:
+            self._event.synchronize()
+        sizes: list[int] = self._counts.tolist()
+        return sizes
+
+
+def seeded_normal(shape: torch.Size, std: float, seed: int, stream: int) -> Tensor:
+    """Numbers of N(0, std^2) on the CPU, a function of seed and stream."""
+    # Streams lie apart by a number that seeds of a run never reach.
+    generator = torch.Generator().manual_seed((seed + stream * 0x9E3779B97F4A7C15) % 2**63)
+    return torch.randn(shape, generator=generator) * std

@@ -62,7 +62,7 @@ def recluster(options):
     [
         {"warm_start": True, "head_start": "centroids"},
         # clustered by the main process alone
-        {"clusterer": {"type": "TwoLevelKMeans", "num_super_clusters": 3}},
+        {"clusterer": {"type": "PowerIterationClustering"}},
     ],
     ids=["together", "main"],
 )

@@ -27,6 +27,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import scaling_measure as measure
@@ -38,7 +39,7 @@ from scaling_problem import Problem, Rates
 from scaling_tables import replace_tables, text_of_tables
 
 import mmdeepcluster
-from mmdeepcluster.clustering import TwoLevelKMeans
+from mmdeepcluster.clustering import ClusterResult, KMeans, TwoLevelKMeans
 
 STORED = Path(__file__).parents[1] / "docs" / "results" / "scaling.json"
 WITHIN, MOST_BYTES, MOST_FOREIGN = 0.25, 8 * 2**30, 0.05
@@ -174,8 +175,20 @@ def run_check(file: str, supers: str, subs: str, threads: str) -> None:
     torch.set_num_threads(int(threads))
     rows = np.load(file, mmap_mode="r")
     kmeans = TwoLevelKMeans(int(supers) * int(subs), int(supers), max_iters=10)
+    parts: list[dict[str, Any]] = []
+    plain = KMeans.fit
+
+    def timed(self: KMeans, *given: Any, **options: Any) -> ClusterResult:
+        wall, own = time.perf_counter(), time.process_time()
+        result = plain(self, *given, **options)
+        wall, own = time.perf_counter() - wall, time.process_time() - own
+        found = {"wall": wall, "processor": own, "num_iters": result.num_iters}
+        parts.append({"rows": result.num_samples, "clusters": self.num_clusters} | found)
+        return result
+
     busy, wall, own = measure.busy_seconds(), time.perf_counter(), time.process_time()
-    result = kmeans.fit(rows, 0)
+    with mock.patch.object(KMeans, "fit", timed):
+        result = kmeans.fit(rows, 0)
     wall, own = time.perf_counter() - wall, time.process_time() - own
     others = measure.busy_seconds() - busy - own
     sizes = torch.bincount(result.assignments // int(subs), minlength=int(supers))
@@ -185,6 +198,7 @@ def run_check(file: str, supers: str, subs: str, threads: str) -> None:
         "foreign": max(0.0, others / (wall * (torch.multiprocessing.cpu_count()))),
         "peak_bytes": measure.resident_bytes("VmHWM"),
         "num_iters": result.num_iters,
+        "parts": parts,
         "super_clusters": sizes.tolist(),
         "empty": int((result.counts == 0).sum()),
     }

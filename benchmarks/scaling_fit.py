@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from scaling_model import kmeans_bytes
-from scaling_problem import FP32, FP64, INT64, Rates, Search, Sizes
+from scaling_problem import FP64, INT32, Rates, Search, Sizes
 from scipy.optimize import nnls
 
 Measurements = list[dict[str, Any]]
@@ -90,7 +90,7 @@ def fit_sizes(memory: Measurements, backbone: dict[str, int]) -> Sizes:
         backbone: Result of ``scaling_measure.backbone_sizes``.
     """
     runs = [one for one in memory if one["phase"] == "k-means"]
-    nothing = Sizes(0, 0, 0, 0, 0, 0, 0)
+    nothing = Sizes(0, 0, 0, 0, 0, 0)
     rest = [one["peak"] - kmeans_bytes(one["N"], one["D"], one["K"], nothing) for one in runs]
     # The last column is what does not grow: tiles of scores and chunks of rows.
     units = np.array([[one["N"], FP64 * one["K"] * one["D"], 1 << 20] for one in runs], float)
@@ -102,10 +102,9 @@ def fit_sizes(memory: Measurements, backbone: dict[str, int]) -> Sizes:
     return Sizes(
         matrices=float(matrices),
         row_bytes=float(row_bytes),
-        index_bytes=per_sample["extraction index"] - FP32,  # one number of features
-        # The sampler keeps the members of clusters: the old ones while it takes new labels.
-        label_bytes=per_sample["labels and sampler"] + INT64,
-        draw_bytes=max(0.0, dealt - own / 64) + INT64,
+        # The sampler keeps 4 bytes a sample, also while it takes new labels.
+        label_bytes=per_sample["labels and sampler"] + INT32,
+        draw_bytes=max(0.0, dealt - own / 64) + INT32,
         own_bytes=own,
         activation_bytes=backbone["bytes_of_an_image"],
     )

@@ -18,10 +18,10 @@ import torch
 from scaling_model import kmeans_work
 from torch import Tensor
 
-from mmdeepcluster.clustering import KMeans, PCAWhitening
+from mmdeepcluster.clustering import KMeans, PCAWhitening, RowShare
 from mmdeepcluster.clustering.functional import l2_normalize
 from mmdeepcluster.clustering.row_source import RowSource
-from mmdeepcluster.datasets.samplers import UniformClusterSampler
+from mmdeepcluster.datasets.samplers import DealtBatchSampler, UniformClusterSampler
 from mmdeepcluster.engine.checkpoint_io import write_atomically
 from mmdeepcluster.models.backbones import VGG16BN
 from mmdeepcluster.models.extraction import extract
@@ -201,18 +201,18 @@ class _NoLoader:
     """Batches of one number of each of N samples, in order."""
 
     def __init__(self, num_samples: int) -> None:
-        self.batch_sampler = self
-        self.sampler = range(num_samples)
+        self.batch_sampler = DealtBatchSampler(range(num_samples), batch_size=256)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for start in range(0, len(self.sampler), 4096):
-            index = torch.arange(start, min(start + 4096, len(self.sampler)))
-            yield {"inputs": torch.zeros(len(index), 1), "sample_idx": index}
+        for batch in self.batch_sampler:
+            yield {"inputs": torch.zeros(len(batch), 1), "sample_idx": torch.tensor(batch)}
 
 
 def index_samples(num_samples: int) -> None:
-    """The bookkeeping of an extraction, without a network, into a matrix (N, 1)."""
-    extract(_NoModel(), _NoLoader(num_samples))  # type: ignore[arg-type]
+    """An extraction without a network."""
+    loader: Any = _NoLoader(num_samples)
+    model: Any = _NoModel()
+    extract(model, loader, share=RowShare(num_samples))
 
 
 def labelled(num_samples: int, clusters: int) -> tuple[LabelBank, Tensor]:
@@ -230,11 +230,11 @@ def take_labels(bank: LabelBank, sampler: UniformClusterSampler, labels: Tensor)
 def measure_labels(
     meter: Meter, folder: Path, shapes: Iterable[tuple[int, int]]
 ) -> Iterator[dict[str, Any]]:
-    """Bookkeeping of ``(N, K)``: extraction, labels and sampler, an epoch's draws, checkpoint."""
+    """Bookkeeping of ``(N, K)``: an extraction without a network, labels, draws, a checkpoint."""
     for num_samples, clusters in shapes:
         size = {"N": num_samples, "K": clusters}
         indexed = {"index_sample": num_samples}
-        yield meter("extraction index", indexed, lambda n=num_samples: index_samples(n), **size)
+        yield meter("extraction alone", indexed, lambda n=num_samples: index_samples(n), **size)
         bank, labels = labelled(num_samples, clusters)
         sampler = UniformClusterSampler(num_samples, seed=0, world_size=64)
         work = {"label_sample": num_samples, "label_cluster": clusters}
@@ -264,7 +264,6 @@ def measure_memory(
     bank, labels = labelled(num_samples, clusters)
     sampler = UniformClusterSampler(num_samples, seed=0, world_size=64)
     steps: dict[str, Callable[[], Any]] = {
-        "extraction index": lambda: index_samples(num_samples),
         "labels and sampler": lambda: take_labels(bank, sampler, labels),
         "draws of an epoch": lambda: next(iter(sampler)),
     }

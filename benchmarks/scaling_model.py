@@ -99,17 +99,17 @@ def memory_parts(problem: Problem, sizes: Sizes) -> dict[str, Memory]:
     # Weights and momentum, and the buckets in which a distributed wrapper reduces gradients.
     in_buckets = p.shared_bytes if p.grouped else weights
     buckets = in_buckets if p.world_size > 1 else 0
-    gathers = 2.0 * p.world_size * p.batch_size * p.feature_dim * FP32 * (p.world_size > 1)
+    # In groups a gradient is divided into a copy before it is added up.
+    gradients = weights + (p.sub_head_bytes if p.grouped else 0)
     level_2 = kmeans_bytes(p.group_rows, p.dim, p.sub_clusters, sizes)
     level_1 = kmeans_bytes(p.rows, p.dim, p.num_super_clusters, sizes)
     centroids = p.num_clusters * p.dim * FP32
     inner_labels = INT64 * num_samples / p.num_super_clusters
     return {
         "features": Memory(p.rows * p.feature_dim * FP32, 0),
-        "extraction": Memory(sizes.index_bytes * num_samples, gathers),
         "labels": Memory(0, 2 * INT64 * num_samples + INT64 * p.num_clusters),
         "weights": Memory(0, 2 * weights + buckets),
-        "step": Memory(0, weights + p.batch_size * sizes.activation_bytes),
+        "step": Memory(0, gradients + p.batch_size * sizes.activation_bytes),
         "PCA": Memory(0, _MOMENTS * FP64 * p.feature_dim**2),
         "rows": Memory(0, rows),
         # Labels of all rows are gathered in pieces and joined, and a permutation chooses K rows.
@@ -119,21 +119,22 @@ def memory_parts(problem: Problem, sizes: Sizes) -> dict[str, Memory]:
         "level 2": Memory(inner_labels, level_2 + 2 * inner_labels),
         # Parts and what they are joined to.
         "result": Memory(0, 2.0 * centroids + 2 * INT64 * num_samples),
-        "sampler": Memory(
-            max(sizes.label_bytes, sizes.draw_bytes) * num_samples + sizes.own_bytes * p.rows, 0
-        ),
+        # Labels are copied to the host first.
+        "new labels": Memory((INT64 + sizes.label_bytes) * num_samples, 0),
+        "draws": Memory(sizes.draw_bytes * p.drawn_from + sizes.own_bytes * p.rows, 0),
     }
 
 
 # What is held together, phase by phase.
 _PHASES = {
-    "extraction": ("features", "extraction", "labels", "weights"),
+    "extraction": ("features", "labels", "weights"),
     "PCA": ("features", "labels", "weights", "rows", "PCA"),
     "level 1": ("features", "labels", "weights", "rows", "level 1"),
     "redistribution": ("features", "labels", "weights", "rows", "received", "redistribution"),
     "level 2": ("features", "labels", "weights", "rows", "received", "level 2"),
     "result": ("features", "labels", "weights", "rows", "received", "result"),
-    "training": ("labels", "weights", "step", "sampler"),
+    "new labels": ("features", "labels", "weights", "rows", "new labels"),
+    "training": ("labels", "weights", "step", "draws"),
 }
 
 
@@ -161,7 +162,6 @@ def bytes_per_rank(problem: Problem) -> dict[str, float]:
     transform = p.dim * (p.feature_dim + 1) * FP64
     step = reduced(p.shared_bytes, world) + p.sub_heads * reduced(p.sub_head_bytes, p.head_group)
     return {
-        "extraction": gathered(p.num_samples * p.feature_dim * FP32, world),
         "PCA": reduced(sums, world) + passed_on(transform, world),
         "level 1": kmeans_traffic(p.num_super_clusters, p.dim, p.passes, world)
         + gathered(labels, world),
@@ -187,9 +187,9 @@ def seconds_per_cycle(problem: Problem, rates: Rates, in_memory: bool = True) ->
     project = p.dim * rates.apply_multiply + rates.apply_number
     level_1 = rates.held if in_memory else rates.mapped
     level_2 = kmeans_seconds(p.group_rows, p.dim, p.sub_clusters, p.passes, rates.held)
-    draws = p.num_samples * rates.draw_sample + p.num_clusters * rates.draw_cluster
+    draws = p.drawn_from * rates.draw_sample + p.num_clusters * rates.draw_cluster
     return {
-        "extraction": p.rows * rates.extract_image + p.num_samples * rates.index_sample,
+        "extraction": p.rows * (rates.extract_image + rates.index_sample),
         "PCA": p.rows * (moment + p.feature_dim * project) + p.feature_dim**3 * rates.pca_cube,
         "level 1": kmeans_seconds(p.rows, p.dim, p.num_super_clusters, p.passes, level_1),
         "redistribution": p.turns * p.group_rows * p.dim * FP32 * rates.move_byte,

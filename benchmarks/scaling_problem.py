@@ -119,6 +119,11 @@ class Problem:
         return params * FP32
 
     @property
+    def drawn_from(self) -> float:
+        """Samples among which the sampler of this process draws."""
+        return self.num_samples / (self.num_super_clusters if self.grouped else 1)
+
+    @property
     def steps(self) -> float:
         """Training steps of a cycle."""
         return self.epochs * self.num_samples / (self.world_size * self.batch_size)
@@ -160,7 +165,7 @@ class Rates:
         apply_multiply: a multiply-add of the projection.
         apply_number: a number of a row that is projected.
         move_byte: a byte of rows that are picked and copied.
-        index_sample: a sample, in the bookkeeping of an extraction.
+        index_sample: an image of the extraction, beside the network and its loading.
         label_sample: a sample, when labels are swapped and the sampler takes them.
         label_cluster: a cluster, in the same.
         draw_sample: a sample, when the sampler deals an epoch.
@@ -197,8 +202,7 @@ class Sizes:
     Attributes:
         matrices: fp64 matrices (K, D) that k-means holds at its peak.
         row_bytes: Bytes of a row in k-means beside its numbers: labels, lengths, errors.
-        index_bytes: Host bytes of a sample in the bookkeeping of an extraction.
-        label_bytes: Host bytes of a sample while the sampler takes labels.
+        label_bytes: Host bytes of a sample while the sampler takes labels, and those it keeps.
         draw_bytes: Host bytes of a sample while the sampler deals an epoch, and those it keeps.
         own_bytes: Host bytes of each draw of this process.
         activation_bytes: Bytes that the backbone keeps of an image for its gradient.
@@ -206,7 +210,6 @@ class Sizes:
 
     matrices: float
     row_bytes: float
-    index_bytes: float
     label_bytes: float
     draw_bytes: float
     own_bytes: float

@@ -117,10 +117,10 @@ def samples_table(sizes: Sizes) -> Iterator[str]:
     rows = []
     for name, number in SAMPLES.items():
         parts = memory_parts(Problem(number, 4, 4, 512, feature_dim=4), sizes)
-        cells = [parts["labels"].device, parts["extraction"].host]
-        cells += [parts["level 1"].host, parts["sampler"].host]
+        cells = [parts["labels"].device, parts["level 1"].host]
+        cells += [parts["new labels"].host, parts["draws"].host]
         rows.append([name, *map(giga, cells)])
-    head = ["N", "labels, device", "extraction, host", "level 1, host", "sampler, host"]
+    head = ["N", "labels, device", "level 1, host", "new labels, host", "draws, host"]
     return table(head, rows)
 
 
@@ -263,12 +263,16 @@ def check_table(check: dict[str, Any]) -> Iterator[str]:
     """The larger run beside its prediction."""
     measured, rows = check["measured"], []
     for clock, parts in check["predicted_parts"].items():
-        cells = [f"{seconds:.1f} s" for seconds in parts.values()]
-        total, found = check["predicted"][clock], measured[clock]
-        cells += [f"{total:.1f} s", f"{found:.1f} s", f"{found / total:.2f}"]
-        rows.append([clock, *cells])
-    head = ["clock", *(f"{phase}, predicted" for phase in parts), "predicted", "measured"]
-    return table([*head, "measured / predicted"], rows)
+        level_1, *others = (part[clock] for part in measured["parts"])
+        found = {"level 1": level_1, "level 2": sum(others)}
+        found["redistribution"] = measured[clock] - level_1 - sum(others)
+        parts = parts | {"all": check["predicted"][clock]}
+        found["all"] = measured[clock]
+        rows.append([clock, "predicted", *(f"{seconds:.1f} s" for seconds in parts.values())])
+        rows.append([clock, "measured", *(f"{found[phase]:.1f} s" for phase in parts)])
+        ratios = (found[phase] / seconds for phase, seconds in parts.items())
+        rows.append([clock, "measured / predicted", *(f"{ratio:.2f}" for ratio in ratios)])
+    return table(["clock", "", *parts], rows)
 
 
 def about(stored: dict[str, Any]) -> str:

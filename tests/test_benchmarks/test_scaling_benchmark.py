@@ -30,7 +30,7 @@ def test_measures_and_fits_all_phases(tmp_path):
         "PCA fit",
         "PCA apply",
         "pick rows",
-        "extraction index",
+        "extraction alone",
         "labels and sampler",
         "draws of an epoch",
         "checkpoint of labels",

@@ -32,7 +32,6 @@ SMALL = Problem(
 SIZES = Sizes(
     matrices=6,
     row_bytes=20,
-    index_bytes=24,
     label_bytes=16,
     draw_bytes=32,
     own_bytes=72,
@@ -48,6 +47,7 @@ def test_what_follows_from_the_sizes():
     assert SMALL.sub_head_bytes == 40 * 17 * 4
     assert SMALL.shared_bytes == (100 + 8 * 17) * 4
     assert SMALL.steps == 80
+    assert SMALL.drawn_from == 1600
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,6 @@ def test_memory_by_what_it_is_for():
     level_2 = 400 * 11 * 2 + 400 * 20 + 6 * 40 * 8 * 8
     assert parts == {
         "features": (400 * 16 * 4, 0),
-        "extraction": (24 * 1600, 2 * 4 * 10 * 16 * 4),
         "labels": (0, 16 * 1600 + 8 * 80),
         "weights": (0, 3 * (944 + 8 * 2720)),
         "step": (0, 944 + 8 * 2720 + 10_000),
@@ -77,18 +76,20 @@ def test_memory_by_what_it_is_for():
         "redistribution": (0, 128 * 2**20),
         "level 2": (8 * 800, level_2 + 16 * 800),
         "result": (0, 2 * 80 * 8 * 4 + 16 * 1600),
-        "sampler": (32 * 1600 + 72 * 400, 0),
+        "new labels": ((8 + 16) * 1600, 0),
+        "draws": (32 * 1600 + 72 * 400, 0),
     }
 
 
 def test_memory_of_phases_adds_what_is_held():
     parts, phases = memory_parts(SMALL, SIZES), memory_per_rank(SMALL, SIZES)
     training = phases["training"]
-    assert training.host == parts["sampler"].host
+    assert training.host == parts["draws"].host
     assert training.device == 26_240 + 68_112 + 32_704
     rows = 12_800 + 12_800 + 8 * 1600  # own ones, received ones, super-clusters of all
     assert phases["level 2"].device == 26_240 + 68_112 + rows + parts["level 2"].device
-    assert phases["extraction"].total == 25_600 + 38_400 + 5_120 + 26_240 + 68_112
+    assert phases["extraction"].total == 25_600 + 26_240 + 68_112
+    assert phases["new labels"].host == 25_600 + 24 * 1600
 
 
 def test_grouped_mode_holds_one_sub_head():
@@ -100,13 +101,17 @@ def test_grouped_mode_holds_one_sub_head():
     assert held == 3 * (16 * paper.sub_head_bytes + paper.shared_bytes)
     # The wrapper's buckets hold the shared gradients alone.
     assert alone == 2 * paper.sub_head_bytes + 3 * paper.shared_bytes
+    # A gradient is divided into a copy; the sampler draws from one super-cluster.
+    step = memory_parts(grouped, SIZES)["step"].device - 48 * 1000
+    assert step == 2 * paper.sub_head_bytes + paper.shared_bytes
+    draws = memory_parts(grouped, SIZES)["draws"].host
+    assert draws == (32 / 4 + 72 / 64) * 95_920_149
 
 
 def test_traffic():
     """R58: one message of 8 K (D + 1) + 8 bytes an iteration, rows travel once."""
     assert message_bytes(40, 8) == 8 * 40 * 9 + 8 == 2888
     assert bytes_per_rank(SMALL) == {
-        "extraction": 1600 * 16 * 4 * 3 / 4,
         "PCA": 2 * 2560 * 3 / 4 + 8 * 17 * 8,
         "level 1": (2 * 8 * 4 + 4 * 152) * 2 * 3 / 4 + 12_800 * 3 / 4,
         "redistribution": 400 * 8 * 4 * 3 / 4,
@@ -146,7 +151,7 @@ def test_work_of_kmeans():
     ("rate", "phase", "expected"),
     [
         ("extract_image", "extraction", 400),
-        ("index_sample", "extraction", 1600),
+        ("index_sample", "extraction", 400),
         ("pca_multiply", "PCA", 400 * 16 * 16 / 2),
         ("pca_number", "PCA", 400 * 16),
         ("pca_cube", "PCA", 16**3),
@@ -261,8 +266,8 @@ def test_sizes_from_peaks():
         for rows, dim, clusters in shapes
     ]
     # One process keeps 72 bytes of each draw, one of 64 a sixty-fourth of them.
-    peaks = {"extraction index": 24 + 4, "labels and sampler": 8}
-    peaks |= {"draws of an epoch": 24 + 72 / 64, "draws of an epoch, one process": 24 + 72}
+    peaks = {"labels and sampler": 12, "draws of an epoch": 28 + 72 / 64}
+    peaks |= {"draws of an epoch, one process": 28 + 72}
     memory += [
         {"phase": phase, "N": 6400, "K": 5, "peak": 6400 * each} for phase, each in peaks.items()
     ]

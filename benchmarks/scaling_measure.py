@@ -158,6 +158,7 @@ def measure_pca(
             "pca_multiply": num_rows * width**2 / 2,
             "pca_number": num_rows * width,
             "pca_cube": width**3,
+            "pca_vectors": dim * width**2,
         }
         yield meter("PCA fit", work, lambda p=pca, r=rows: p.fit(r), **size)
         transform = pca.fit(rows)

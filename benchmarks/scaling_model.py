@@ -185,12 +185,13 @@ def seconds_per_cycle(problem: Problem, rates: Rates, in_memory: bool = True) ->
     p = problem
     moment = p.feature_dim**2 / 2 * rates.pca_multiply + p.feature_dim * rates.pca_number
     project = p.dim * rates.apply_multiply + rates.apply_number
+    solve = p.feature_dim**2 * (p.feature_dim * rates.pca_cube + p.dim * rates.pca_vectors)
     level_1 = rates.held if in_memory else rates.mapped
     level_2 = kmeans_seconds(p.group_rows, p.dim, p.sub_clusters, p.passes, rates.held)
     draws = p.drawn_from * rates.draw_sample + p.num_clusters * rates.draw_cluster
     return {
         "extraction": p.rows * (rates.extract_image + rates.index_sample),
-        "PCA": p.rows * (moment + p.feature_dim * project) + p.feature_dim**3 * rates.pca_cube,
+        "PCA": p.rows * (moment + p.feature_dim * project) + solve,
         "level 1": kmeans_seconds(p.rows, p.dim, p.num_super_clusters, p.passes, level_1),
         "redistribution": p.turns * p.group_rows * p.dim * FP32 * rates.move_byte,
         "level 2": p.turns * level_2,

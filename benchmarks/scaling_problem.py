@@ -162,6 +162,7 @@ class Rates:
         pca_multiply: a multiply-add of the second moment, of which F^2 / 2 are computed for a row.
         pca_number: a number of a row in the fit of PCA.
         pca_cube: the eigenvalues of a matrix (F, F), divided by F^3; one process solves them.
+        pca_vectors: D of its eigenvectors, divided by D F^2.
         apply_multiply: a multiply-add of the projection.
         apply_number: a number of a row that is projected.
         move_byte: a byte of rows that are picked and copied.
@@ -181,6 +182,7 @@ class Rates:
     pca_multiply: float
     pca_number: float
     pca_cube: float
+    pca_vectors: float
     apply_multiply: float
     apply_number: float
     move_byte: float

@@ -155,6 +155,7 @@ def test_work_of_kmeans():
         ("pca_multiply", "PCA", 400 * 16 * 16 / 2),
         ("pca_number", "PCA", 400 * 16),
         ("pca_cube", "PCA", 16**3),
+        ("pca_vectors", "PCA", 8 * 16**2),
         ("apply_multiply", "PCA", 400 * 16 * 8),
         ("apply_number", "PCA", 400 * 16),
         ("move_byte", "redistribution", 400 * 8 * 4),
@@ -229,7 +230,14 @@ def test_fit_finds_the_coefficients_that_made_the_times():
     found = fit_seconds(runs, "wall")
     assert found == pytest.approx(truth, rel=1e-6, abs=1e-18)
     assert errors(runs, found, "wall")["k-means"]["rms"] < 1e-6
-    other = {"pca_multiply", "pca_number", "pca_cube", "apply_multiply", "apply_number"}
+    other = {
+        "pca_multiply",
+        "pca_number",
+        "pca_cube",
+        "pca_vectors",
+        "apply_multiply",
+        "apply_number",
+    }
     other |= {"move_byte", "index_sample", "label_sample", "label_cluster", "draw_sample"}
     other |= {"draw_cluster", "save_byte"}
     complete = rates(found | dict.fromkeys(other, 7.0), 1.0, 2.0, 3.0)

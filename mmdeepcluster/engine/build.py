@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_rank, get_world_size, is_distributed
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
@@ -29,7 +30,9 @@ from mmdeepcluster.engine.evaluation_options import EvaluationOptions
 from mmdeepcluster.engine.resolve_config import ResolvedConfig, build_dataset
 from mmdeepcluster.engine.runner import DeepClusterRunner
 from mmdeepcluster.engine.train_loop import ResumableTrainLoop
-from mmdeepcluster.registry import SCOPE
+from mmdeepcluster.models import BaseAlgorithm, DeeperCluster
+from mmdeepcluster.models.algorithms.memory_estimate import device_memory, main_memory, readable
+from mmdeepcluster.registry import ALGORITHMS, SCOPE
 
 DEFAULT_SEED = 0
 
@@ -78,6 +81,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         world_size=get_world_size(),
         **cfg.train_dataloader,
     )
+    _check_memory(resolved)
     try:
         runner = DeepClusterRunner(
             dataset_fingerprint=dataset.fingerprint(),
@@ -113,6 +117,43 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     _check_forward(runner, [view, ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")])
     _check_probe_layer(resolved, runner)
     return runner
+
+
+def _check_memory(resolved: ResolvedConfig) -> None:
+    """Says what a process will need, and refuses what it does not have.
+
+    The model is built on the meta device for it, where it takes no memory.
+    """
+    try:
+        with torch.device("meta"):
+            algorithm = ALGORITHMS.build(copy.deepcopy(resolved.cfg.model.to_dict()))
+    except (ValueError, TypeError, KeyError, ImportError) as error:
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise ConfigError(str(text)) from error
+    estimate = algorithm.memory_estimate(get_world_size())
+    if estimate is None:
+        return
+    print_log(f"memory of a process: {estimate}", "current")
+    on_device, in_main = estimate.device, estimate.features
+    if not torch.cuda.is_available():
+        on_device, in_main = 0, on_device + in_main
+    for needed, there, place in (
+        (on_device, device_memory(), "its GPU has"),
+        (in_main, main_memory(), "its part of the main memory is"),
+    ):
+        if needed > there:
+            raise ConfigError(
+                f"a process needs {estimate}; {place} {readable(there)}: start more processes"
+                + _grouped_remedy(algorithm)
+                + ", or lower model.num_clusters or model.feature_transform.dim"
+            )
+
+
+def _grouped_remedy(algorithm: BaseAlgorithm) -> str:
+    if not isinstance(algorithm, DeeperCluster) or algorithm.head_group is not None:
+        return ""
+    number = algorithm.num_rotations * algorithm.num_super_clusters
+    return f" (a multiple of {number}, with model.grouped=True, share the classifiers)"
 
 
 def _check_probe_layer(resolved: ResolvedConfig, runner: DeepClusterRunner) -> None:

@@ -28,6 +28,8 @@ _VARIABLES = {
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
+# Where they say how many processes there are on this machine, as torchrun does in LOCAL_WORLD_SIZE.
+_LOCAL_SIZES = {"slurm": "SLURM_NTASKS_PER_NODE", "mpi": "OMPI_COMM_WORLD_LOCAL_SIZE"}
 _DEFAULT_PORT = "29500"
 # Processes wait this long for each other. The main one may cluster or evaluate meanwhile; a
 # process that dies is noticed by the launcher long before.
@@ -81,6 +83,8 @@ def start_processes(
     os.environ |= {"RANK": rank, "WORLD_SIZE": world_size, "LOCAL_RANK": local_rank}
     if launcher != "pytorch":
         os.environ.setdefault("MASTER_PORT", _DEFAULT_PORT)
+        if _LOCAL_SIZES[launcher] in os.environ:
+            os.environ.setdefault("LOCAL_WORLD_SIZE", os.environ[_LOCAL_SIZES[launcher]])
         if "MASTER_ADDR" not in os.environ:
             os.environ["MASTER_ADDR"] = _first_host(launcher)
     backend = backend or ("nccl" if torch.cuda.is_available() else "gloo")

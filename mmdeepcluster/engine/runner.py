@@ -111,6 +111,10 @@ class DeepClusterRunner(Runner):
         own = [name for name, _ in model.named_buffers() if name not in saved]
         own += algorithm.partial_parameters()
         MMDistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, own)
+        # After the first iteration torch deals gradients to buckets anew, unless it looks for
+        # unused parameters. From three processes on sums depend on the place in a bucket, so a
+        # resumed training would differ from one that was not interrupted.
+        keeps_buckets = not on_gpu and self.world_size > 2
         with warnings.catch_warnings():
             # Newer versions of torch have two options for it, older ones this one alone.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
@@ -118,7 +122,8 @@ class DeepClusterRunner(Runner):
                 module=model,
                 device_ids=[torch.cuda.current_device()] if on_gpu else None,
                 broadcast_buffers=False,
-                find_unused_parameters=self.cfg.get("find_unused_parameters", False),
+                find_unused_parameters=self.cfg.get("find_unused_parameters", False)
+                or keeps_buckets,
             )
 
     def identity(self) -> dict[str, Any]:

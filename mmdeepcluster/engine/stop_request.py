@@ -35,6 +35,11 @@ class StopRequest:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    @property
+    def noted(self) -> bool:
+        """Whether this process was sent a signal so far."""
+        return self._number != 0
+
     def agreed(self) -> int:
         """The number of a signal that any process was sent so far, or 0; collective."""
         self._number = agree_on_largest(self._number)

@@ -12,7 +12,7 @@ from mmdeepcluster.models.algorithms import (
     Reclustering,
 )
 from mmdeepcluster.models.calibration import calibrate_batch_norm
-from mmdeepcluster.models.extraction import extract
+from mmdeepcluster.models.extraction import ExtractionStoppedError, extract
 from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
 from mmdeepcluster.models.memories import LabelBank, ODCMemory
@@ -29,6 +29,7 @@ __all__ = [
     "DeepCluster",
     "DeeperCluster",
     "DrawGroup",
+    "ExtractionStoppedError",
     "ImagePreprocessor",
     "LabelBank",
     "ODCMemory",

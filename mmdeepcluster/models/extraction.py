@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +27,10 @@ from mmdeepcluster.models.algorithms import BaseAlgorithm
 _PROGRESS_SECONDS = 10.0
 
 
+class ExtractionStoppedError(RuntimeError):
+    """A pass was given up because a process was asked to stop."""
+
+
 @torch.no_grad()
 def extract(
     algorithm: BaseAlgorithm,
@@ -35,6 +39,7 @@ def extract(
     out: dict[str, Tensor] | None = None,
     keep: Tensor | None = None,
     share: RowShare | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> dict[str, Tensor]:
     """Features of every sample of a loader, one row per sample, in evaluation mode and fp32.
 
@@ -58,6 +63,7 @@ def extract(
         keep: Ascending samples, int64 (M,), whose rows this process wants. Defaults to all.
         share: Rows that this process wants, of the rows (N, D) of all samples of the loader, which
             visits them in ascending order. Not together with ``keep``.
+        stop: With ``share``, asked before each batch whether this process shall give up its pass.
 
     Returns:
         For each layer an fp32 matrix (N, D_layer), or with the rows of ``keep`` or ``share``.
@@ -65,6 +71,7 @@ def extract(
     Raises:
         ValueError: If a sample is missing or occurs twice, or a feature is not finite.
         RuntimeError: If another process could not extract its share.
+        ExtractionStoppedError: On every process, at the end of its pass, if one gave up.
     """
     if keep is not None and share is not None:
         raise ValueError("give keep or share, not both")
@@ -74,7 +81,7 @@ def extract(
     algorithm.eval()
     try:
         if share is not None:
-            return _extract_share(algorithm, loader, layers, dict(out or {}), share)
+            return _extract_share(algorithm, loader, layers, dict(out or {}), share, stop)
         return _extract_gathered(algorithm, loader, layers, dict(out or {}), keep)
     finally:
         algorithm.train(was_training)
@@ -86,11 +93,14 @@ def _extract_share(
     layers: tuple[str, ...],
     results: dict[str, Tensor],
     share: RowShare,
+    stop: Callable[[], bool] | None,
 ) -> dict[str, Tensor]:
     """Rows of this process's share; see :func:`extract`."""
     problem: Exception | None = None
     try:
-        _write_share(algorithm, loader, layers, results, share)
+        _write_share(algorithm, loader, layers, results, share, stop)
+    except ExtractionStoppedError as error:
+        problem = error
     except Exception as error:
         # Others may have hours to go. They learn it at the end, a person now.
         problem = error
@@ -98,12 +108,15 @@ def _extract_share(
             text = f"process {share.rank} cannot extract its features: {error}"
             print_log(text, logger="current", level=logging.ERROR)
     widths = {name: rows.shape[1] for name, rows in results.items()}
-    said = [(None if problem is None else str(problem), widths)]
+    stopped = isinstance(problem, ExtractionStoppedError)
+    said = [(None if problem is None else str(problem), widths, stopped)]
     if share.world_size > 1:
         said = all_gather_object(said[0], share.group)
     if problem is not None:
         raise problem
-    for rank, (reason, known) in enumerate(said):
+    if any(stopped for _, _, stopped in said):
+        raise ExtractionStoppedError("another process was asked to stop")
+    for rank, (reason, known, _) in enumerate(said):
         if reason is not None:
             raise RuntimeError(f"process {rank} cannot extract its features: {reason}")
         # A process with an empty share cannot know them otherwise.
@@ -119,6 +132,7 @@ def _write_share(
     layers: tuple[str, ...],
     results: dict[str, Tensor],
     share: RowShare,
+    stop: Callable[[], bool] | None,
 ) -> None:
     batches: Any = loader.batch_sampler
     order = batches.sampler
@@ -133,11 +147,13 @@ def _write_share(
     position = share.start // batches.batch_size * batches.batch_size
     with batches.visiting(share.start, share.stop):
         for batch in loader:
+            if stop is not None and stop():
+                raise ExtractionStoppedError("asked to stop")
             index = batch["sample_idx"]
-            stop = position + len(index)
-            if index.tolist() != list(order[position:stop]):
-                raise ValueError(f"the loader gave other samples than those at {position}:{stop}")
-            first, last = max(position, share.start), min(stop, share.stop)
+            end = position + len(index)
+            if index.tolist() != list(order[position:end]):
+                raise ValueError(f"the loader gave other samples than those at {position}:{end}")
+            first, last = max(position, share.start), min(end, share.stop)
             for name, value in _forward(algorithm, batch, layers).items():
                 _check_finite(name, value, index)
                 if name not in results:
@@ -146,7 +162,7 @@ def _write_share(
                 rows = value[first - position : last - position]
                 target[first - share.start : last - share.start] = rows.to(target)
             progress.add(last - first)
-            position = stop
+            position = end
     if progress.done != len(share):
         raise ValueError(f"the loader gave {progress.done} of {len(share)} samples")
 

@@ -41,6 +41,9 @@ def test_there_are_configs():
         "deepcluster_r50",
         "deepcluster_r50_sobel",
         "deepcluster_vgg16",
+        "deepercluster_convnet_photos",
+        "deepercluster_r50",
+        "deepercluster_vgg16_yfcc100m",
         "odc_alexnet",
         "odc_lenet5_digits",
         "odc_lenet5_fmnist",
@@ -54,7 +57,12 @@ def test_keys_are_read(path):
     check_config(load_config(path))
 
 
-PAPERS = {"odc": "2006.10645", "deepcluster": "1807.05520", "deep_dive": "2207.11839"}
+PAPERS = {
+    "odc": "2006.10645",
+    "deepcluster": "1807.05520",
+    "deepercluster": "1905.01278",
+    "deep_dive": "2207.11839",
+}
 
 
 def test_header_names_paper_command_and_expected_result(path):

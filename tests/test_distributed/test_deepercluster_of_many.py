@@ -126,6 +126,7 @@ def two_in_a_group():
             "head": {"type": "TwoLevelHead"},
         }
     )
+    algorithm.head_group.join()
     features = torch.randn(2, B, 84, generator=torch.Generator().manual_seed(get_rank()))
     labels = torch.zeros(B, dtype=torch.int64)
     for rows in features:

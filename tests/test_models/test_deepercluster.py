@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmdeepcluster.models import DeepCluster, DeeperCluster
-from mmdeepcluster.models.algorithms import deepercluster, memory_estimate
+from mmdeepcluster.models.algorithms import memory_estimate
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
 from mmdeepcluster.models.algorithms.rotation import draw_rotations, rotate
@@ -207,24 +207,15 @@ class TestMemory:
         assert alone.head == 16 * grouped.head and alone.head > 60e9
         assert grouped.device < 80e9 < alone.device
 
-    def test_too_little_is_refused_before_the_head_is_built(self, monkeypatch):
-        built = []
-        original = deepercluster.HEADS.build
-
-        def build_head(config):
-            head = original(config)
-            if config["type"] == "TwoLevelHead":
-                built.append(next(head.parameters()).device.type)
-            return head
-
-        monkeypatch.setattr(deepercluster.HEADS, "build", build_head)
-        monkeypatch.setattr(deepercluster, "main_memory", lambda: 1 << 14)
-        monkeypatch.setattr(deepercluster, "device_memory", lambda: 1 << 14)
-        with pytest.raises(
-            ValueError, match=r"16.0 KiB: set model.grouped=True and start a multiple"
-        ):
-            build()
-        assert built == ["meta"]
+    def test_estimate_of_a_model_that_is_not_there(self):
+        with torch.device("meta"):
+            algorithm = build(num_samples=10**9, num_clusters=10**6, num_super_clusters=4)
+        assert all(p.device.type == "meta" for p in algorithm.parameters())
+        estimate = algorithm.memory_estimate(world_size=512)
+        heads = 16 * 250_000 * (84 + 1) + 16 * (84 + 1)
+        assert estimate.head == 12 * heads and estimate.labels == 16 * 10**9
+        assert estimate.features == 4 * 84 * 1_953_125
+        assert algorithm.clusters_at_once == 250_000
 
     def test_main_memory_is_shared_by_the_processes_of_a_machine(self, monkeypatch):
         monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)

@@ -88,6 +88,13 @@ class EpochCheckpointHook(Hook):
         if number and not self.is_last_train_epoch(runner):
             self._stop(number, runner)
 
+    def stop_before_epoch(self, runner: Any) -> None:
+        """Saves what the epoch would start from, and stops, if asked to. Collective."""
+        number = runner.stop_request.agreed()
+        if number:
+            self._save_epoch(runner, runner.epoch)
+            self._stop(number, runner)
+
     def after_train(self, runner: Any) -> None:
         """Saves the end of the training, now with the assigner."""
         self._save_epoch(runner, runner.epoch)

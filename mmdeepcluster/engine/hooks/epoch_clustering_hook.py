@@ -12,12 +12,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.engine.access import get_algorithm
+from mmdeepcluster.engine.hooks.checkpoint_hook import EpochCheckpointHook
 from mmdeepcluster.engine.hooks.online_clustering_hook import calibrate
 from mmdeepcluster.engine.hooks.scalars_hook import update_capped
 from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.seeding import derive_seed
 from mmdeepcluster.evaluation import normalized_mutual_info
-from mmdeepcluster.models import AlternatingAlgorithm, extract
+from mmdeepcluster.models import AlternatingAlgorithm, ExtractionStoppedError, extract
 from mmdeepcluster.registry import HOOKS
 
 _STATE = "clustering"
@@ -133,7 +134,7 @@ class EpochClusteringHook(Hook):
         if cycle == 0:
             calibrate(runner, self.calibration_passes)
         start = time.perf_counter()
-        features = extract(algorithm, self.loader, share=algorithm.share_to_cluster)["neck"]
+        features = self._features(runner, algorithm)
         self.num_feature_passes += 1
         seconds = {"extract": time.perf_counter() - start}
         result = algorithm.recluster(features, seed)
@@ -153,6 +154,17 @@ class EpochClusteringHook(Hook):
         values["objective"] = result.objective
         _log(runner, values, runner.epoch + 1)
         return result.rewritten
+
+    def _features(self, runner: Any, algorithm: AlternatingAlgorithm) -> torch.Tensor:
+        """Features to cluster. A signal ends the pass, and the training as before the epoch."""
+        savers = [hook for hook in runner.hooks if isinstance(hook, EpochCheckpointHook)]
+        share, stop = algorithm.share_to_cluster, runner.stop_request
+        try:
+            wanted = (lambda: stop.noted) if savers else None
+            return extract(algorithm, self.loader, share=share, stop=wanted)["neck"]
+        except ExtractionStoppedError:
+            savers[0].stop_before_epoch(runner)
+            raise
 
     def _agreement(self, algorithm: AlternatingAlgorithm) -> float | None:
         """NMI of the labels with those before (R25), computed once and told to all processes."""

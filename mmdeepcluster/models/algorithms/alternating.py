@@ -21,6 +21,7 @@ from mmdeepcluster.clustering import (
 )
 from mmdeepcluster.clustering.cluster_means import cluster_means
 from mmdeepcluster.models.algorithms.base import BaseAlgorithm, Reclustering, fit_on_main
+from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
 from mmdeepcluster.models.memories import LabelBank
 from mmdeepcluster.registry import CLUSTERERS, FEATURE_TRANSFORMS
 
@@ -132,6 +133,27 @@ class AlternatingAlgorithm(BaseAlgorithm):
     def _start_head(self, features: Tensor, share: RowShare, seed: int) -> tuple[nn.Parameter, ...]:
         """Prepares the head for the new labels; returns the parameters that were written anew."""
         return self.reset_head(seed)
+
+    @property
+    def clusters_at_once(self) -> int:
+        """Clusters of the largest k-means of a clustering."""
+        return self.num_clusters
+
+    def memory_estimate(self, world_size: int) -> MemoryEstimate:
+        """Network, labels, and what is needed while features are clustered."""
+        parts: dict[bool, int] = {True: 0, False: 0}
+        for name, parameter in self.named_parameters():
+            parts[name.startswith("head.")] += parameter.numel()
+        return MemoryEstimate.of_training(
+            network_weights=parts[False],
+            head_weights=parts[True],
+            num_samples=self.num_samples,
+            feature_dim=self.feature_dim,
+            clustered_dim=getattr(self.feature_transform, "dim", self.feature_dim),
+            num_clusters=self.num_clusters,
+            clusters_at_once=self.clusters_at_once,
+            world_size=world_size,
+        )
 
     @property
     def share_to_cluster(self) -> RowShare:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmdeepcluster.clustering import Assigner, Partition, RowShare
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
+from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
 from mmdeepcluster.models.necks import global_average_pool
 from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
@@ -145,6 +146,13 @@ class BaseAlgorithm(BaseModel):
     def chance_loss(self) -> float:
         """Loss of a network that guesses."""
         return math.log(self.num_clusters)
+
+    def memory_estimate(self, world_size: int) -> MemoryEstimate | None:
+        """What a process of so many needs in training; None where that was not worked out.
+
+        Works on the meta device, where nothing is allocated.
+        """
+        return None
 
     @property
     def head_group(self) -> HeadGroup | None:

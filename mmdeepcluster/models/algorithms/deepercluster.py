@@ -10,19 +10,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import get_world_size
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdeepcluster.clustering import Partition
 from mmdeepcluster.models.algorithms.alternating import AlternatingAlgorithm
 from mmdeepcluster.models.algorithms.base import DrawGroup
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
-from mmdeepcluster.models.algorithms.memory_estimate import (
-    MemoryEstimate,
-    device_memory,
-    main_memory,
-    readable,
-)
 from mmdeepcluster.models.algorithms.rotation import check_square, draw_rotations, rotate
 from mmdeepcluster.registry import ALGORITHMS, CLUSTERERS, HEADS
 
@@ -120,58 +113,27 @@ class DeeperCluster(AlternatingAlgorithm):
             self._group = HeadGroup(num_rotations * num_super_clusters)
             numbers["super_class"] = self._group.super_class
         config = dict(head) | {name: numbers[name] for name in taken if name in numbers}
-        self._check_memory(config)
         self.head = HEADS.build(config)
         if self._group is not None:
             for parameter in self.partial_parameters().values():
                 # Before gradients are added up, so that it may happen in several passes.
                 parameter.register_hook(self._group.reduce_gradient)
 
-    def _check_memory(self, head: dict[str, Any]) -> None:
-        """Prints what a process will need, and refuses what it does not have.
-
-        Raises:
-            ValueError: If the device or the main memory is too small.
-        """
-        with torch.device("meta"):
-            head_weights = _num_weights(HEADS.build(dict(head)))
-        dim = getattr(self.feature_transform, "dim", self.feature_dim)
-        estimate = MemoryEstimate.of_training(
-            network_weights=_num_weights(self.backbone) + _num_weights(self.neck),
-            head_weights=head_weights,
-            num_samples=self.num_samples,
-            feature_dim=self.feature_dim,
-            clustered_dim=dim,
-            num_clusters=self.num_clusters,
-            clusters_at_once=max(
-                self.num_super_clusters, self.num_clusters // self.num_super_clusters
-            ),
-            world_size=get_world_size(),
-        )
-        print_log(f"memory of a process: {estimate}", "current")
-        on_device, in_main = estimate.device, estimate.features
-        if not torch.cuda.is_available():
-            on_device, in_main = 0, on_device + in_main
-        for needed, there, place in (
-            (on_device, device_memory(), "its GPU has"),
-            (in_main, main_memory(), "its part of the main memory is"),
-        ):
-            if needed > there:
-                remedy = (
-                    "start more processes"
-                    if self._group is not None
-                    else "set model.grouped=True and start a multiple of "
-                    f"{self.num_rotations * self.num_super_clusters} processes"
-                )
-                raise ValueError(
-                    f"a process needs {estimate}; {place} {readable(there)}: {remedy}, or "
-                    "lower model.num_clusters or model.feature_transform.dim"
-                )
+    def shard(self, partition: Partition) -> None:
+        """Joins the processes of the same super-class; labels are held by every process."""
+        super().shard(partition)
+        if self._group is not None:
+            self._group.join()
 
     @property
     def chance_loss(self) -> float:
         """Loss of a network that guesses."""
         return float(self.head.chance_loss)
+
+    @property
+    def clusters_at_once(self) -> int:
+        """Clusters of the larger of the two levels."""
+        return max(self.num_super_clusters, self.num_clusters // self.num_super_clusters)
 
     def check_images(self, shape: tuple[int, ...]) -> None:
         """Refuses images (C, H, W) that cannot be turned."""
@@ -260,7 +222,3 @@ def derived_keys(registry: Any, config: dict[str, Any]) -> tuple[str, ...]:
     if kind is None:
         raise ValueError(f"no component {config['type']!r} is registered")
     return tuple(getattr(kind, "derived_keys", ()))
-
-
-def _num_weights(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -13,7 +13,6 @@ class HeadGroup:
 
     Processes ``s g`` to ``s g + g - 1`` hold the classifier of super-class s and see its samples
     alone (DeeperCluster, arXiv 1905.01278, section 3.3). The rest of the network is shared by all.
-    To be made by all processes at once.
 
     Args:
         num_super_classes: S.
@@ -41,11 +40,14 @@ class HeadGroup:
         self.super_class, self.rank = divmod(get_rank(), self.size)
         self._world_size = world_size
         self._group: torch_dist.ProcessGroup | None = None
+
+    def join(self) -> None:
+        """Lets the processes of each group talk to each other; collective over all."""
         if self.size > 1:
             # Every process has to take part in making each group.
             groups = [
                 torch_dist.new_group(range(first, first + self.size))
-                for first in range(0, world_size, self.size)
+                for first in range(0, self._world_size, self.size)
             ]
             self._group = groups[self.super_class]
 
@@ -57,6 +59,8 @@ class HeadGroup:
         """
         gradient = gradient / self._world_size
         if self.size > 1:
+            if self._group is None:
+                raise RuntimeError("the processes of a group have not joined: call join() first")
             torch_dist.all_reduce(gradient, group=self._group)
         return gradient
 

@@ -180,6 +180,7 @@ def run_check(file: str, supers: str, subs: str, threads: str) -> None:
     """Clusters the mapped rows of a file in this process; prints times and the peak as JSON."""
     torch.set_num_threads(int(threads))
     rows = np.load(file, mmap_mode="r")
+    start = measure.resident_bytes("VmRSS")
     kmeans = TwoLevelKMeans(int(supers) * int(subs), int(supers), max_iters=10)
     parts: list[dict[str, Any]] = []
     plain = KMeans.fit
@@ -202,6 +203,7 @@ def run_check(file: str, supers: str, subs: str, threads: str) -> None:
         "wall": wall,
         "processor": own,
         "foreign": max(0.0, others / (wall * (torch.multiprocessing.cpu_count()))),
+        "start_bytes": start,
         "peak_bytes": measure.resident_bytes("VmHWM"),
         "num_iters": result.num_iters,
         "parts": parts,

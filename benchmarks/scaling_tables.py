@@ -20,7 +20,8 @@ from scaling_grid import (
     time_table,
     traffic_table,
 )
-from scaling_problem import Sizes
+from scaling_model import memory_parts
+from scaling_problem import Problem, Sizes
 
 MARKER = "<!-- tables: python benchmarks/scaling.py --tables -->"
 
@@ -75,7 +76,18 @@ def about(stored: dict[str, Any]) -> str:
     )
 
 
-def about_check(check: dict[str, Any]) -> str:
+def expected_peak(check: dict[str, Any], sizes: Sizes) -> float:
+    """Resident set of the larger run by the model: its start, the mapped file, both levels."""
+    rows, dim, supers, subs = check["shape"]
+    parts = memory_parts(Problem(rows, supers * subs, dim, num_super_clusters=supers), sizes)
+    # Clustered one after the other, the largest super-cluster decides.
+    largest = max(check["measured"]["super_clusters"]) * supers / rows
+    level_2 = (parts["received"].total + parts["level 2"].total) * largest
+    peak = parts["rows"].total + max(parts["level 1"].total, level_2)
+    return check["measured"]["start_bytes"] + peak
+
+
+def about_check(check: dict[str, Any], sizes: Sizes) -> str:
     """The verdict on the larger run."""
     rows, dim, supers, subs = check["shape"]
     measured = check["measured"]
@@ -87,7 +99,11 @@ def about_check(check: dict[str, Any]) -> str:
     return (
         f"{rows:,} x {dim} mapped rows into {supers} x {subs:,} clusters, "
         f"{measured['num_iters']} iterations: peak resident set "
-        f"{measured['peak_bytes'] / 2**30:.2f} GiB; other processes used "
+        f"{measured['peak_bytes'] / 2**30:.2f} GiB, of which the process had "
+        f"{measured['start_bytes'] / 2**30:.2f} at its start and the mapped file may take "
+        f"{4 * rows * dim / 2**30:.2f}, expected {expected_peak(check, sizes) / 2**30:.2f} GiB "
+        f"(limit 8); super-clusters of {min(measured['super_clusters']):,} to "
+        f"{max(measured['super_clusters']):,} rows; other processes used "
         f"{measured['foreign']:.0%} of the machine, so the {check['clock']} time counts; bare "
         f"product before and after, GFLOP/s: fp32 {calibrators[0]} and {calibrators[1]}, bf16 "
         f"{calibrators[2]} and {calibrators[3]}."
@@ -102,7 +118,7 @@ def all_tables(stored: dict[str, Any]) -> Iterator[tuple[str, Iterator[str]]]:
     yield "Relative error of the fit", error_table(stored)
     yield "Bytes, and matrices (K, D) in fp64, from measured peaks", sizes_table(stored)
     if "check" in stored:
-        text = f"### Predicted and measured\n\n{about_check(stored['check'])}"
+        text = f"### Predicted and measured\n\n{about_check(stored['check'], sizes)}"
         yield text, check_table(stored["check"])
     yield (
         "### Memory\n\nGB that every process holds of all N samples (W = 512)",

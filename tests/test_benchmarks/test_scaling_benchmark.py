@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scaling
 from scaling_measure import CLOCKS, backbone_sizes, make_rows
-from scaling_tables import MARKER, replace_tables, text_of_tables
+from scaling_tables import MARKER, clock_of, replace_tables, text_of_tables
 
 ROOT = Path(__file__).parents[2]
 LINUX = pytest.mark.skipif(
@@ -92,3 +92,11 @@ def test_tables_replace_those_between_the_markers(tmp_path):
     document.write_text("nothing")
     with pytest.raises(ValueError, match=r"must hold .* twice"):
         replace_tables(document, "new")
+
+
+@pytest.mark.parametrize(
+    ("foreign", "threads", "clock"), [(0.5, 1, "processor"), (0.5, 2, "wall"), (0.01, 1, "wall")]
+)
+def test_processor_time_counts_where_one_thread_shared_the_machine(foreign, threads, clock):
+    measured = [{"wall": 1.0, "foreign": foreign}, {"wall": 0.01, "foreign": 1.0}]
+    assert clock_of({"measurements": measured, "machine": {"threads": threads}}) == clock

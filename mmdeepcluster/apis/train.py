@@ -127,12 +127,14 @@ def _use_checkpoint(cfg: Config, checkpoint: str | Path | None) -> None:
 
 
 def _write_unreadable(resolved: ResolvedConfig) -> None:
-    """Lists the images that were left out, for the person who has to look at them."""
-    names = resolved.dataset.unreadable
-    if names and is_main_process():
+    """Lists the images that were left out, and why, for the person who has to look at them."""
+    dataset = resolved.dataset
+    if dataset.num_unreadable and is_main_process():
         path = Path(resolved.cfg.work_dir) / "unreadable.txt"
-        path.write_text("".join(f"{name}\n" for name in names), errors="surrogateescape")
-        print_log(f"{len(names)} unreadable images are listed in {path}", "current")
+        with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            for name, reason in dataset.left_out():
+                file.write(f"{name}\t{' '.join(reason.split())}\n")
+        print_log(f"{dataset.num_unreadable} unreadable images are listed in {path}", "current")
 
 
 def _use_amp(cfg: Config) -> None:

@@ -61,12 +61,21 @@ class BaseImageDataset(ABC):
         """Yields what identifies all images and their order, whatever the root is."""
 
     @property
+    def num_unreadable(self) -> int:
+        """Number of images left out because they cannot be read."""
+        return 0
+
+    @property
     def unreadable(self) -> tuple[str, ...]:
         """Names of the images left out because they cannot be read."""
         return ()
 
+    def left_out(self) -> Iterator[tuple[str, str]]:
+        """Name of each image left out, and what is wrong with it."""
+        return iter(())
+
     def fingerprint(self) -> str:
-        """Identity of the images and of their order, computed at the first call.
+        """Identity of the images and of their order, computed at the first call; collective.
 
         The same data under another root has the same fingerprint. Labels do not enter, since
         they do not change what is trained.

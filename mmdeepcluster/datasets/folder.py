@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mmengine.logging import print_log
 
-from mmdeepcluster.datasets.image_files import ImageFileDataset, PackedStrings
+from mmdeepcluster.datasets.image_files import ImageFileDataset
+from mmdeepcluster.datasets.packed_strings import PackedStrings
 from mmdeepcluster.datasets.pil_loading import IMAGE_EXTENSIONS
 from mmdeepcluster.registry import DATASETS
 

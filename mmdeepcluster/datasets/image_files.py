@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmengine.logging import print_log
 
 from mmdeepcluster.datasets.base import BaseImageDataset
-from mmdeepcluster.datasets.file_check import Finding, check_files
+from mmdeepcluster.datasets.chain_digest import Chain
+from mmdeepcluster.datasets.file_check import BLOCK, check_files, deal
+from mmdeepcluster.datasets.file_survey import BLOCKS_A_ROUND, FileSurvey, link_of, pack
 from mmdeepcluster.datasets.pil_loading import find_defect, load_rgb
 
 if TYPE_CHECKING:
@@ -25,40 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 UNREADABLE_POLICIES = ("fail", "skip", "trust")
-_NAMES_SHOWN = 5
-_BLOCK = 4096
-
-
-class PackedStrings(Sequence[str]):
-    """An immutable list of strings in two buffers.
-
-    A Python list of a million strings is copied page by page into each data worker, because
-    reading a string writes its reference count; two buffers stay shared.
-
-    Args:
-        strings: the strings, file names that are not valid UTF-8 included.
-    """
-
-    def __init__(self, strings: Iterable[str]) -> None:
-        encoded = [os.fsencode(string) for string in strings]
-        self._bytes = b"".join(encoded)
-        lengths = np.fromiter((len(item) for item in encoded), np.int64, len(encoded))
-        self._ends = np.cumsum(lengths)
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        end = int(self._ends[index])  # raises IndexError
-        position = index % len(self)
-        start = int(self._ends[position - 1]) if position else 0
-        return os.fsdecode(self._bytes[start:end])
+NAMES_SHOWN = 5
 
 
 class ImageFileDataset(BaseImageDataset):
@@ -77,9 +45,10 @@ class ImageFileDataset(BaseImageDataset):
             out, says so, and keeps their positions for :attr:`unreadable`; ``'trust'`` opens no
             file beforehand, and one that cannot be read raises when it is loaded.
         num_threads: threads of the check, None for the number of usable CPU cores.
+        survey: what is known of the files from an earlier start, once its missing files were
+            looked for. None decodes all of them.
 
     Raises:
-        FileNotFoundError: a named file does not exist and ``unreadable='fail'``.
         RuntimeError: the ranks of a process group see different numbers of files.
         ValueError: a file cannot be decoded and ``unreadable='fail'``; no readable image is left;
             or ``unreadable`` is none of the three.
@@ -93,23 +62,48 @@ class ImageFileDataset(BaseImageDataset):
         class_names: tuple[str, ...] | None = None,
         unreadable: str = "fail",
         num_threads: int | None = None,
+        survey: FileSurvey | None = None,
     ) -> None:
         check_policy(unreadable)
         self.root = root
         self._names = names
         self._policy = unreadable
+        self._num_threads = num_threads
         self._left_out: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._reasons: Sequence[str] = ()
+        # Parts of the fingerprint, by block of names.
+        self._links: dict[int, Chain] = {}
         if unreadable != "trust":
-            self._left_out = self._find_broken(num_threads)
+            self._find_broken(survey)
         # Image i is name i + (number of names left out before it), found by bisection.
         self._shifts = self._left_out - np.arange(len(self._left_out))
         self.eval_labels = self._kept(labels)
         self.class_names = class_names
 
     @property
+    def num_unreadable(self) -> int:
+        """Number of the files left out."""
+        return len(self._left_out)
+
+    @property
     def unreadable(self) -> tuple[str, ...]:
         """Names of the files left out, in the order they would have had."""
         return tuple(self._names[position] for position in self._left_out.tolist())
+
+    def left_out(self) -> Iterator[tuple[str, str]]:
+        """Name of each file left out, and what is wrong with it.
+
+        Raises:
+            RuntimeError: this is a copy of the data set, for a data worker, without reasons.
+        """
+        if len(self._reasons) != len(self._left_out):
+            raise RuntimeError("a copy of a data set does not know why files were left out")
+        for position, reason in zip(self._left_out.tolist(), self._reasons, strict=True):
+            yield self._names[position], reason
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Data workers get a copy; they need neither, and both grow with the data.
+        return vars(self) | {"_reasons": (), "_links": {}}
 
     def __len__(self) -> int:
         return len(self._names) - len(self._left_out)
@@ -139,26 +133,43 @@ class ImageFileDataset(BaseImageDataset):
         return self._names[index + int(np.searchsorted(self._shifts, index, "right"))]
 
     def fingerprint_parts(self) -> Iterator[bytes]:
-        """Yields relative path and size in bytes of each file; reading all contents takes hours.
+        """Yields a digest of relative paths and sizes; reading all contents takes hours.
+
+        Collective: each rank asks for the sizes of a share of the files.
 
         Raises:
-            FileNotFoundError: a file does not exist (any more).
+            FileNotFoundError: a file does not exist (any more), on every rank alike.
         """
-        for start in range(0, len(self._names), _BLOCK):
-            block = list(self._names[start : start + _BLOCK])
-            low, high = np.searchsorted(self._left_out, (start, start + _BLOCK))
-            for position in reversed(self._left_out[low:high].tolist()):
-                del block[position - start]
-            for name in block:
-                path = _join(self.root, name)
-                try:
-                    size = os.stat(path).st_size  # noqa: PTH116 (pathlib takes twice the time)
-                except FileNotFoundError as error:
-                    raise FileNotFoundError(
-                        f"image {path!r} does not exist: restore it, or leave missing images out "
-                        f"by dataset.unreadable='skip'"
-                    ) from error
-                yield os.fsencode(name) + b"\0" + str(size).encode() + b"\0"
+        count = -(-len(self._names) // BLOCK)
+        unknown = [block for block in range(count) if block not in self._links]
+        found = deal(
+            len(unknown), lambda i: self._link(unknown[i]), self._num_threads, BLOCKS_A_ROUND
+        )
+        links, problem = dict(self._links), None
+        for block, (link, reason) in zip(unknown, found, strict=True):
+            links[block] = link
+            problem = problem or reason
+        if problem is not None:
+            raise FileNotFoundError(problem)
+        total = Chain()
+        for block in range(count):
+            total = total.then(links[block])
+        yield total.to_bytes()
+
+    def _link(self, block: int) -> tuple[Chain, str | None]:
+        """Part of the fingerprint, and what is wrong if a file does not exist."""
+        start = block * BLOCK
+        names = list(self._names[start : start + BLOCK])
+        low, high = np.searchsorted(self._left_out, (start, start + BLOCK))
+        for position in reversed(self._left_out[low:high].tolist()):
+            del names[position - start]
+        try:
+            return link_of((name, os.stat(_join(self.root, name)).st_size) for name in names), None  # noqa: PTH116
+        except FileNotFoundError as error:
+            return Chain(), (
+                f"image {error.filename!r} does not exist: restore it, or leave missing images out "
+                f"by dataset.unreadable='skip'"
+            )
 
     def _kept(self, labels: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
         """Labels of the images that are not left out."""
@@ -166,14 +177,25 @@ class ImageFileDataset(BaseImageDataset):
             return labels
         return np.delete(labels, self._left_out)
 
-    def _find_broken(self, num_threads: int | None) -> NDArray[np.int64]:
-        """Decodes all files and returns the positions of those to leave out, (n,)."""
-        broken, shown = summarize(
-            check_files(self._names, lambda name: find_defect(_join(self.root, name)), num_threads)
-        )
+    def _find_broken(self, survey: FileSurvey | None) -> None:
+        """Decodes the files and leaves out those that cannot be read, as the policy says."""
+
+        def defect(name: str) -> str | None:
+            return find_defect(_join(self.root, name))
+
+        if survey is None:
+            findings = pack((), list(check_files(self._names, defect, self._num_threads)))
+        else:
+            findings = survey.find_defects(defect)
+            self._links = survey.links
+        broken, self._left_out = findings.positions, findings.positions
+        self._reasons = findings.reasons
         if not len(broken):
-            return broken
-        examples = [f"{self._names[index]} ({reason})" for index, reason in shown]
+            return
+        examples = [
+            f"{self._names[int(broken[i])]} ({findings.reasons[i]})"
+            for i in range(min(len(broken), NAMES_SHOWN))
+        ]
         text = (
             f"{type(self).__name__}: {len(broken)} of {len(self._names)} images under "
             f"{str(self.root)!r} cannot be read: {enumerate_names(examples, len(broken))}"
@@ -183,7 +205,6 @@ class ImageFileDataset(BaseImageDataset):
         if self._policy == "fail":
             raise ValueError(f"{text}; repair them or leave them out by dataset.unreadable='skip'")
         print_log(f"{text}; they are left out", logger="current", level=logging.WARNING)
-        return broken
 
 
 def check_policy(unreadable: str) -> None:
@@ -198,16 +219,6 @@ def check_policy(unreadable: str) -> None:
         )
 
 
-def summarize(findings: Iterable[Finding]) -> tuple[NDArray[np.int64], list[Finding]]:
-    """Positions of all findings, int64 of shape (n,), and the first findings in full."""
-    positions, shown = array("q"), list[Finding]()
-    for position, reason in findings:
-        positions.append(position)
-        if len(shown) < _NAMES_SHOWN:
-            shown.append((position, reason))
-    return np.array(positions, np.int64), shown
-
-
 def _join(root: Path, name: str) -> str:
     # One C-level call a name: pathlib takes several microseconds, a minute for 10 million names.
     return os.path.join(root, name)  # noqa: PTH118
@@ -215,5 +226,5 @@ def _join(root: Path, name: str) -> str:
 
 def enumerate_names(names: Sequence[str], count: int) -> str:
     """Joins the first names of a list of ``count`` for a message."""
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if count <= _NAMES_SHOWN else f"{shown}, ..."
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return shown if count <= NAMES_SHOWN else f"{shown}, ..."

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdeepcluster.datasets.file_check import check_files
+from mmdeepcluster.datasets.file_survey import FileSurvey
 from mmdeepcluster.datasets.folder import check_folder
 from mmdeepcluster.datasets.image_files import (
+    NAMES_SHOWN,
     ImageFileDataset,
     check_policy,
     enumerate_names,
-    summarize,
 )
+from mmdeepcluster.datasets.list_index import places_of
 from mmdeepcluster.datasets.list_names import ListedNames
 from mmdeepcluster.registry import DATASETS
 
@@ -31,6 +32,10 @@ class ImageList(ImageFileDataset):
     folder where that cannot be; later it is only mapped. It is written anew when the list has
     another size or time of change, and may be deleted. A list that changes during a run ends it
     with an error.
+
+    What is found in the files is kept beside the index as ``.<name>.mmdeepcluster-findings``. A
+    later start asks each file for its size and time of change, and decodes those alone that lie in
+    a block of 4,096 lines in which one has changed.
 
     Where a process group is running, every rank builds the data set, and looks at a share of the
     files unless ``unreadable='trust'``.
@@ -73,32 +78,35 @@ class ImageList(ImageFileDataset):
             raise FileNotFoundError(f"no list file {str(path)!r}: set dataset.list_file")
         folder = check_folder(root) if str(root) else path.parent
         names = ListedNames(path, folder, labels)
-        if unreadable == "fail":
-            _check_present(path, folder, names, labels, num_threads)
-        super().__init__(folder, names, names.labels, None, unreadable, num_threads)
+        survey = None
+        if unreadable != "trust":
+            places = list(places_of(path, "findings"))
+            survey = FileSurvey(folder, names, path, places, num_threads)
+            missing = survey.find_missing()
+            if missing and (unreadable == "fail" or len(missing) == len(names)):
+                raise _absence(path, folder, names, missing, labels)
+        super().__init__(folder, names, names.labels, None, unreadable, num_threads, survey)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "eval_labels"}
+        return {name: v for name, v in super().__getstate__().items() if name != "eval_labels"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.eval_labels = self._kept(self._names.labels)
 
 
-def _check_present(
-    path: Path, folder: Path, names: ListedNames, labels: bool, num_threads: int | None
-) -> None:
-    def defect(name: str) -> str | None:
-        return None if os.path.exists(os.path.join(folder, name)) else name  # noqa: PTH110, PTH118
-
-    missing, shown = summarize(check_files(names, defect, num_threads))
-    if not len(missing):
-        return
+def _absence(
+    path: Path, folder: Path, names: ListedNames, missing: Sequence[int], labels: bool
+) -> FileNotFoundError:
+    """What to say of files that do not exist."""
+    shown = [names[position] for position in missing[:NAMES_SHOWN]]
     hint = ""
-    if not labels and shown[0][1].split()[-1].isdigit():
+    if not labels and shown[0].split()[-1].isdigit():
         hint = "; if the lines end in a label, set dataset.labels=True"
-    raise FileNotFoundError(
+    remedy = "set dataset.root, or leave them out by dataset.unreadable='skip'"
+    if len(missing) == len(names):
+        remedy = "no image is left: set dataset.root"
+    return FileNotFoundError(
         f"{len(missing)} of {len(names)} images of {str(path)!r} are not under {str(folder)!r}: "
-        f"{enumerate_names([name for _, name in shown], len(missing))}; set dataset.root, or "
-        f"leave them out by dataset.unreadable='skip'{hint}"
+        f"{enumerate_names(shown, len(missing))}; {remedy}{hint}"
     )

@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -32,7 +32,7 @@ _HEADER = 6
 _INT = np.dtype("<i8")
 # Clocks of file systems tick every 2 seconds at worst: a list that is changed twice within a tick
 # shows the same time, so an index that is not younger than that proves nothing.
-_TICK = 2_000_000_000
+TICK = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def open_index(path: Path, file: BinaryIO, labels: bool) -> tuple[Path, NDArray[
         ValueError: the list names no image, is no list, or has a line without label.
     """
     key = ListKey.of(file, labels)
-    places = list(_places(path, key))
+    places = list(places_of(path, "labels-index" if labels else "index"))
     for place in places:
         rows = map_index(place, key)
-        if rows is not None and place.stat().st_mtime_ns - key.modified > _TICK:
+        if rows is not None and place.stat().st_mtime_ns - key.modified > TICK:
             return place, rows
     return _build(path, file, key, places)
 
@@ -101,9 +101,13 @@ def map_index(place: Path, key: ListKey) -> NDArray[np.int64] | None:
     return mapped[_HEADER:].reshape(count, key.columns)
 
 
-def _places(path: Path, key: ListKey) -> Iterator[Path]:
-    """Files that may hold the index, in the order of trial."""
-    suffix = "labels-index" if key.columns == 2 else "index"
+def places_of(path: Path, suffix: str) -> Iterator[Path]:
+    """Files that may hold what is known of a list file, in the order of trial.
+
+    Args:
+        path: the list file.
+        suffix: what is known of it.
+    """
     yield path.parent / f".{path.name}.mmdeepcluster-{suffix}"
     name = f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.{suffix}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
@@ -119,7 +123,7 @@ def _build(
 ) -> tuple[Path, NDArray[np.int64]]:
     """Scans a list file into the first place that takes a file."""
     started = time.monotonic()
-    place, temporary, index = _create(path, places)
+    place, temporary, index = create_temporary(path, places)
     try:
         with index:
             count = _write(path, file, key, index)
@@ -137,8 +141,16 @@ def _build(
     return place, rows
 
 
-def _create(path: Path, places: list[Path]) -> tuple[Path, Path, BinaryIO]:
-    """Opens a temporary file beside the first possible place: (place, temporary, file)."""
+def create_temporary(path: Path, places: Sequence[Path]) -> tuple[Path, Path, BinaryIO]:
+    """Opens a temporary file beside the first possible place: (place, temporary, file).
+
+    Args:
+        path: the list file.
+        places: as :func:`places_of` gives them.
+
+    Raises:
+        OSError: No folder takes a file.
+    """
     refused = []
     for place in places:
         temporary = place.with_name(f".{uuid.uuid4().hex}.mmdeepcluster-tmp")

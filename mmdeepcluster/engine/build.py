@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, is_distributed
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
@@ -42,7 +43,7 @@ def eval_loader(
 ) -> DataLoader[Any]:
     """Loader of a data set through the evaluation pipeline, in order; this process's batches."""
     cfg = resolved.cfg
-    view = ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")
+    view = _view(cfg, dataset, "eval_pipeline")
     return build_eval_loader(
         view,
         indices=indices,
@@ -50,6 +51,19 @@ def eval_loader(
         world_size=get_world_size(),
         **cfg.eval_dataloader,
     )
+
+
+def _view(cfg: Config, dataset: BaseImageDataset, name: str) -> ImageView:
+    """A data set through the pipeline of that name, whose first image is tried.
+
+    Raises:
+        ConfigError: If that image cannot be read (``dataset.unreadable='trust'`` had nobody look),
+            or the pipeline does not fit it.
+    """
+    try:
+        return ImageView(dataset, cfg[name], name=name)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
 
 
 def heldout_dataset(resolved: ResolvedConfig) -> BaseImageDataset | None:
@@ -73,7 +87,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     cfg, dataset = resolved.cfg, resolved.dataset
     init_default_scope(cfg.get("default_scope", SCOPE))
     randomness = {"seed": DEFAULT_SEED, **(cfg.get("randomness") or {})}
-    view = ImageView(dataset, cfg.train_pipeline, name="train_pipeline")
+    view = _view(cfg, dataset, "train_pipeline")
     loader = build_train_loader(
         view,
         seed=randomness["seed"],
@@ -114,7 +128,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         raise ConfigError(str(text)) from error
     _check_custom_keys(cfg, runner)
     _check_grouped(cfg, runner)
-    _check_forward(runner, [view, ImageView(dataset, cfg.eval_pipeline, name="eval_pipeline")])
+    _check_forward(runner, [view, _view(cfg, dataset, "eval_pipeline")])
     _check_probe_layer(resolved, runner)
     return runner
 
@@ -162,7 +176,7 @@ def _check_probe_layer(resolved: ResolvedConfig, runner: DeepClusterRunner) -> N
     if layer is None:
         return
     algorithm = get_algorithm(runner)
-    view = ImageView(resolved.dataset, resolved.cfg.eval_pipeline, name="eval_pipeline")
+    view = _view(resolved.cfg, resolved.dataset, "eval_pipeline")
     blank = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
     try:
         with torch.no_grad():

@@ -48,8 +48,8 @@ def knn_score(
     Args:
         resolved: Config and data set.
         algorithm: The network.
-        features: Backbone features (N, D) of the training images, if there already; needed on the
-            main process alone, empty on others.
+        features: Backbone features (M, D) of the training images that are evaluated, all or the
+            seeded subset, if there already; needed on the main process alone, empty on others.
 
     Returns:
         ``accuracy`` in 0..1 with the protocol it was measured by.
@@ -60,10 +60,10 @@ def knn_score(
         return None
     seed = resolved.cfg.get("randomness", {}).get("seed", 0)
     subset = _subset(len(labels), options.max_samples, seed)
-    if subset is not None or features is None:
+    if features is None:
         loader = eval_loader(resolved, resolved.dataset, subset)
         features = extract(algorithm, loader, ("backbone",), keep=_main_keeps())["backbone"]
-        labels = labels if subset is None else labels[subset]
+    labels = labels if subset is None else labels[subset]
     k = min(options.knn_k, len(labels) - 1)
     heldout = heldout_dataset(resolved)
     queries: dict[str, Any] = {}
@@ -95,6 +95,30 @@ def knn_score(
             if queries
             else "the same, leaving one out"
         ),
+    }
+
+
+def untrained_scores(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict[str, Any]:
+    """What the report compares with, measured before training; collective.
+
+    Returns:
+        ``knn_untrained`` and ``features_untrained``, None where no labels are known.
+    """
+    labels = resolved.dataset.eval_labels
+    if labels is None:
+        return {"knn_untrained": None, "features_untrained": None}
+    options = EvaluationOptions.from_config(resolved.cfg)
+    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    subset = _subset(len(labels), options.max_samples, seed)
+    loader = eval_loader(resolved, resolved.dataset, subset)
+    features = extract(algorithm, loader, ("neck", "backbone"), keep=_main_keeps())
+    quality = None
+    if is_main_process():
+        known = labels if subset is None else labels[subset]
+        quality = _feature_quality(features["neck"], known, algorithm, options, seed)
+    return {
+        "knn_untrained": knn_score(resolved, algorithm, features["backbone"]),
+        "features_untrained": from_main(quality),
     }
 
 
@@ -195,9 +219,13 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
     sample = _gather_subset(features["neck"], share, options.max_samples, seed)
     if not is_main_process():
         return None
+    known, subset = dataset.eval_labels, _subset(len(dataset), options.max_samples, seed)
+    if known is not None and subset is not None:
+        known = known[subset]
     clusters = assignment.cluster
     counts = torch.bincount(clusters, minlength=assigner.num_clusters)
     report = {
+        "data": {"num_images": len(dataset), "num_unreadable": dataset.num_unreadable},
         "knn": knn,
         "probe": probe,
         "memory": {
@@ -209,7 +237,7 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
             **cluster_health(counts.numpy()).as_dict(),
             "agreement_with_memory": normalized_mutual_info(clusters.numpy(), labels.numpy()),
         },
-        "features": _feature_quality(sample, algorithm, seed),
+        "features": _feature_quality(sample, known, algorithm, options, seed),
     }
     return FinalResult(report, assignment, labels)
 
@@ -249,16 +277,30 @@ def _gather_subset(features: Tensor, share: RowShare, max_samples: int, seed: in
     return share.all_reduce(rows)
 
 
-def _feature_quality(features: Tensor, algorithm: BaseAlgorithm, seed: int) -> dict[str, float]:
-    """Quality of a sample (M, D) of the features that needs no labels (R69)."""
+def _feature_quality(
+    features: Tensor,
+    labels: np.ndarray | None,
+    algorithm: BaseAlgorithm,
+    options: EvaluationOptions,
+    seed: int,
+) -> dict[str, float]:
+    """Quality of a sample (M, D) of the features that are clustered (R69).
+
+    Two runs of k-means on unit rows, whatever the method clusters with, say how sure their
+    clusters are, and with known labels (M,) how much these have to do with them.
+    """
     rows = l2_normalize(features)
     quality = {"rank_me": rank_me(rows), "spread": feature_spread(rows)}
-    if len(rows) >= algorithm.num_clusters:
-        kmeans = KMeans(algorithm.num_clusters)
+    number = options.num_clusters or algorithm.num_clusters
+    if number > 1 and len(rows) >= number:
+        kmeans = KMeans(number)
         rows = rows.to(algorithm.cluster_counts.device)
         runs = [
             kmeans.fit(rows, derive_seed(seed, "stability", run)).assignments.cpu().numpy()
             for run in range(2)
         ]
+        quality["num_clusters"] = number
         quality["nmi_between_seeds"] = normalized_mutual_info(*runs)
+        if labels is not None:
+            quality["nmi"] = float(np.mean([normalized_mutual_info(r, labels) for r in runs]))
     return quality

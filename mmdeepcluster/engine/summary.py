@@ -34,8 +34,8 @@ def describe(resolved: ResolvedConfig, runner: Any) -> str:
         f"{cfg.train_dataloader.get('num_workers', 0)} data workers",
         f"results   {runner.work_dir}",
     ]
-    if dataset.unreadable:
-        lines.insert(1, f"left out  {len(dataset.unreadable)} unreadable images")
+    if dataset.num_unreadable:
+        lines.insert(1, f"left out  {dataset.num_unreadable} unreadable images")
     return "\n".join(["", *lines])
 
 

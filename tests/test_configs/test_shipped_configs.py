@@ -83,21 +83,26 @@ def test_a_small_folder_replaces_the_images(path, photos):
     resolved = resolve_config(path, {"data_root": str(photos)})
     assert len(resolved.dataset) == resolved.cfg.model.num_samples == 200
     model = resolved.cfg.model
-    configured = load_config(path).model.num_clusters
-    assert model.num_clusters == (configured if configured <= 200 // 39 else 16)
+    written = load_config(path).model
+    fits = written.num_clusters != "auto" and written.num_clusters <= 200 // 39
+    assert model.num_clusters == (written.num_clusters if fits else 16)
     assert model.get("memory", {}).get("min_cluster_size", 2) == 2
-    assert (model.get("feature_transform") or {}).get("dim", 100) == 100
+    if model.get("feature_transform") is not None:
+        dim = written.feature_transform.dim
+        assert model.feature_transform.dim == (dim if dim < 200 else 100)
     assert resolved.dataset.eval_labels is None
 
 
 def test_model_is_built(path):
     cfg = load_config(path)
-    model = cfg.model.to_dict() | {"num_samples": 40 * cfg.model.num_clusters}
+    number = 16 if cfg.model.num_clusters == "auto" else cfg.model.num_clusters
+    model = cfg.model.to_dict() | {"num_samples": 40 * number, "num_clusters": number}
+    model = ALGORITHMS.get(model["type"]).config_to_use(model)
     model["data_preprocessor"] = cfg.data_preprocessor.to_dict()
     model.get("memory", {}).pop("min_cluster_size", None)
     with torch.device("meta"):  # no memory, no arithmetic
         algorithm = ALGORITHMS.build(model)
-    assert algorithm.num_clusters == cfg.model.num_clusters
+    assert algorithm.num_clusters == number
 
 
 def test_evaluation_pipeline_is_not_random(path):

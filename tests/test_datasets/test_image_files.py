@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from mmdeepcluster.datasets.image_files import PackedStrings
+from mmdeepcluster.datasets.packed_strings import PackedStrings
 
 NAMES = ["a.png", "", "k\u00e4tzchen/\u732b.png", "bad\udcff.png", "z" * 500]
 

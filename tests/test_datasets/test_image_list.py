@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.datasets import ImageFolder, ImageList, ImageView, image_files
+from mmdeepcluster.datasets.chain_digest import Chain
 from mmdeepcluster.registry import DATASETS
 
 
@@ -118,14 +119,14 @@ def test_the_policy_does_not_change_the_fingerprint(tmp_path, save_image):
     for name in ("a.png", "b.png"):
         save_image(name)
     path = write(tmp_path, "a.png\nb.png\n")
-    expected = hashlib.sha256()
-    for name in ("a.png", "b.png"):
-        expected.update(f"{name}\0{(tmp_path / name).stat().st_size}\0".encode())
+    sizes = {name: (tmp_path / name).stat().st_size for name in ("a.png", "b.png")}
+    chain = Chain.of(f"{name}\0{size}\0".encode() for name, size in sizes.items())
+    expected = hashlib.sha256(chain.to_bytes()).hexdigest()
     for policy in ("fail", "skip", "trust"):
-        assert ImageList(path, unreadable=policy).fingerprint() == expected.hexdigest()
-        assert ImageFolder(tmp_path, unreadable=policy).fingerprint() == expected.hexdigest()
+        assert ImageList(path, unreadable=policy).fingerprint() == expected
+        assert ImageFolder(tmp_path, unreadable=policy).fingerprint() == expected
     write(tmp_path, "a.png\ngone.png\nb.png\n")
-    assert ImageList(path, unreadable="skip").fingerprint() == expected.hexdigest()
+    assert ImageList(path, unreadable="skip").fingerprint() == expected
 
 
 def test_an_unknown_policy_is_refused_before_the_list_is_read(tmp_path):
@@ -147,6 +148,10 @@ def test_spawned_workers_read_the_list(tmp_path, save_image):
 
 def test_wrong_root_leaves_nothing(tmp_path):
     path = write(tmp_path, "a.png\nb.png\n")
+    with pytest.raises(FileNotFoundError, match=r"2 of 2 images.*no image is left.*dataset\.root"):
+        ImageList(path, unreadable="skip")
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_text("no image")
     with pytest.raises(ValueError, match=r"2 of 2 images.*no image is left.*dataset\.root"):
         ImageList(path, unreadable="skip")
 

@@ -60,6 +60,41 @@ def batch(super_class):
     return torch.randn(B, 1, 32, 32, generator=generator), samples, rotations
 
 
+def recluster():
+    """Labels of two clusterings of given features, and what is said of them."""
+    torch.manual_seed(0)
+    algorithm = ALGORITHMS.build(
+        {
+            "type": "DeeperCluster",
+            "num_samples": N,
+            "num_clusters": 24,
+            "num_super_clusters": 3,
+            "backbone": {"type": "LeNet5", "in_channels": 1},
+            "neck": {"type": "AveragePoolNeck"},
+            "head": {"type": "TwoLevelHead"},
+            "feature_transform": {"type": "PCAWhitening", "dim": 16},
+        }
+    )
+    found = []
+    for cycle in range(2):
+        features = torch.randn(N, 84, generator=torch.Generator().manual_seed(cycle))
+        own = features[algorithm.share_to_cluster.indices]
+        result = algorithm.recluster(own, seed=cycle)
+        found.append((algorithm.labels(), result.objective, result.num_iters))
+    return found
+
+
+def test_labels_of_1_2_and_4_processes_are_the_same():
+    """Must show: the same two-level labels, after the same whitening."""
+    alone = recluster()
+    assert sorted(alone[0][0].unique().tolist()) == list(range(24))
+    for world_size in (2, 4):
+        for found in run_processes(recluster, world_size):
+            for (labels, *said), (expected, *known) in zip(found, alone, strict=True):
+                assert torch.equal(labels, expected)
+                assert said == known
+
+
 def grouped_step():
     """Loss of this process's super-class, and gradients as an optimizer would see them."""
     algorithm = build(grouped=True)

@@ -46,6 +46,7 @@ def test_the_network_is_left_as_it_is_r41(tmp_path):
         ({"evaluation.probe_layer": "conv_9"}, r"probe_layer: unknown layers \['conv_9'\]"),
         ({"evaluation.probe_layer": "conv_2.avg50"}, r"evaluation.probe_layer: .*"),
         ({"evaluation.test_split": None}, r"probe_layer='conv_2.flat' needs test images"),
+        ({"evaluation.num_clusters": 1}, r"num_clusters must be at least 2, got 1"),
     ],
 )
 def test_a_probe_that_cannot_be_is_refused_before_training(tmp_path, options, message):

@@ -71,6 +71,8 @@ class TestWhatARunLeaves:
         assert report["memory"]["num_empty"] == 0
         assert report["features"]["rank_me"] > 1
         assert 0 < report["features"]["nmi_between_seeds"] <= 1
+        for part in ("features_untrained", "features"):
+            assert 0.4 < report[part]["nmi"] < 0.9 and report[part]["num_clusters"] == 50
 
     def test_samples_csv_has_one_row_per_image(self, finished):
         runner, work_dir = finished

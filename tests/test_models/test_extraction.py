@@ -64,7 +64,7 @@ def test_shares_make_up_the_whole(algorithm, images, world_size, monkeypatch):
     whole = extract(algorithm, loader(images), ("neck", "conv_2"))
     monkeypatch.setattr(extraction, "all_gather", None)  # no feature is sent
     # in this process shares are extracted one after the other: each says its width alone
-    other = (None, {"neck": 84})
+    other = (None, {"neck": 84}, False)
     monkeypatch.setattr(extraction, "all_gather_object", lambda said, group: [said, other])
     parts, visited = [], []
     for rank in range(world_size):
@@ -119,7 +119,7 @@ def test_refusals(algorithm, images):
 
 @pytest.mark.parametrize("here", [True, False])
 def test_a_problem_of_one_process_is_that_of_all(algorithm, images, here, monkeypatch, log):
-    other = (None if here else "cannot read 7.jpg", {"neck": 84})
+    other = (None if here else "cannot read 7.jpg", {"neck": 84}, False)
     monkeypatch.setattr(extraction, "all_gather_object", lambda said, group: [said, other])
     dealt = loader(images, rank=0, world_size=2)
     if here:

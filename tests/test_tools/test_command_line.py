@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -126,7 +127,79 @@ def test_bad_folders(tmp_path, folder):
         *(f"data_root={folder}", "dataset.unreadable=skip"),
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    assert (tmp_path / "run" / "unreadable.txt").read_text() == "3.jpg\n"
+    assert (tmp_path / "run" / "unreadable.txt").read_text().startswith("3.jpg\tOSError: ")
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """A list of 100 good JPEG files and 7 that are missing, cut, or no image; and the bad names."""
+    rng = np.random.default_rng(0)
+    names = []
+    for number in range(100):
+        pixels = rng.integers(0, 80, (32, 32, 3)) + 60 * np.eye(3, dtype=int)[number % 3]
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"good {number}.jpg")
+        names.append(f"good {number}.jpg")
+    cut = (tmp_path / "good 0.jpg").read_bytes()[:-200]
+    bad = {
+        **{f"gone{i}.jpg": None for i in range(2)},
+        **{f"cut{i}.jpg": cut for i in range(2)},
+        "empty.jpg": b"",
+        **{f"text{i}.jpg": b"<html>not found</html>" for i in range(2)},
+    }
+    for position, (name, content) in enumerate(bad.items()):
+        names.insert(13 * position, name)  # the first line is a bad one
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    return tmp_path / "list.txt", list(bad)
+
+
+def config_of(path, base, **dataset):
+    """A config of a list file."""
+    config = path.parent / "config.py"
+    dataset = {"_delete_": True, "type": "ImageList", "list_file": str(path), **dataset}
+    config.write_text(
+        f"_base_ = {str(ROOT / base)!r}\ndataset = {dataset!r}\n"
+        "evaluation = dict(test_split=None)\nmodel = dict(num_clusters=4)\n"
+    )
+    return config
+
+
+@pytest.mark.parametrize("base", ["deepcluster/deepcluster_lenet5_digits", "odc/odc_lenet5_digits"])
+def test_a_list_with_bad_files_is_trained_counted_and_listed(listed, base):
+    # R60: 7 of 107 files are left out
+    path, bad = listed
+    config = config_of(path, f"configs/{base}.py", unreadable="skip")
+    work_dir = path.parent / "run"
+    arguments = ["--work-dir", work_dir, "--cfg-options", *FAST[:2]]
+    result, _ = call("tools/train.py", config, *arguments)
+    assert result.returncode == 0, result.stderr[-3000:]
+    log = max(work_dir.glob("*/*.log")).read_text()
+    for said in (result.stdout, log):
+        assert "left out  7 unreadable images" in said  # before training
+        assert f"left out        7 unreadable images, listed in {work_dir}" in said  # afterwards
+    assert "7 of 107 images" in result.stdout + result.stderr
+    lines = (work_dir / "unreadable.txt").read_text().splitlines()
+    reasons = dict(line.split("\t") for line in lines)
+    assert list(reasons) == bad
+    kinds = [reason.split(":")[0] for reason in reasons.values()]
+    assert kinds == ["FileNotFoundError"] * 2 + ["OSError"] * 2 + ["UnidentifiedImageError"] * 3
+    report = json.loads((work_dir / "report.json").read_text())
+    assert report["data"] == {"num_images": 100, "num_unreadable": 7}
+    rows = (work_dir / "samples.csv").read_text().splitlines()[1:]
+    assert len(rows) == 100 and not [row for row in rows if row.split(",")[1] in bad]
+
+
+def test_a_first_image_that_cannot_be_read_is_one_line(listed):
+    # nobody looked before; it is found when the pipeline is tried
+    path, _ = listed
+    path.write_text(
+        "text0.jpg\n" + path.read_text().replace("gone0.jpg\n", "").replace("gone1.jpg\n", "")
+    )
+    config = config_of(path, DIGITS, unreadable="trust")
+    last = refused_here("tools/train.py", config, "--work-dir", path.parent / "run")
+    assert last.startswith("error: cannot read 'text0.jpg' (sample 0 of ImageList(106 images))")
+    assert "UnidentifiedImageError" in last and "dataset.unreadable='trust'" in last
 
 
 def test_divergence_is_one_line(tmp_path):

@@ -10,7 +10,12 @@ from mmengine.hooks import Hook
 
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.checkpoint_io import write_atomically
-from mmdeepcluster.engine.report import finalize, knn_score, scores_to_labels, write_samples
+from mmdeepcluster.engine.report import (
+    finalize,
+    scores_to_labels,
+    untrained_scores,
+    write_samples,
+)
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.registry import HOOKS
 
@@ -38,8 +43,7 @@ class ReportHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Measures the network as it is before the first step."""
         if _STATE not in runner.hook_state:
-            untrained = knn_score(self.resolved, get_algorithm(runner))
-            runner.hook_state[_STATE] = {"knn_untrained": untrained}
+            runner.hook_state[_STATE] = untrained_scores(self.resolved, get_algorithm(runner))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Measures the clusters that training starts from, before the first step."""
@@ -67,6 +71,11 @@ class ReportHook(Hook):
 def summary(report: dict[str, Any], runner: Any, num_clusters: int) -> str:
     """The report as lines for the terminal."""
     lines = ["", "Result"]
+    if report["data"]["num_unreadable"]:
+        lines.append(
+            f"  left out        {report['data']['num_unreadable']} unreadable images, listed in "
+            f"{Path(runner.work_dir) / 'unreadable.txt'}"
+        )
     if report["knn"] is not None:
         before, after = report["knn_untrained"]["accuracy"], report["knn"]["accuracy"]
         lines.append(
@@ -78,6 +87,13 @@ def summary(report: dict[str, Any], runner: Any, num_clusters: int) -> str:
             lines.append(
                 f"  {title} to labels   {report['initial'][name]:.4f} first clusters -> "
                 f"{report['memory'][name]:.4f} memory, {report['assigner'][name]:.4f} assigner"
+            )
+        # A training that an older version began did not measure it.
+        first, last = report.get("features_untrained") or {}, report["features"]
+        if "nmi" in first and "nmi" in last:
+            lines.append(
+                f"  NMI of k-means  {first['nmi']:.4f} untrained -> {last['nmi']:.4f} trained "
+                f"(plain k-means of the features, K={last['num_clusters']})"
             )
     else:
         lines.append("  no known labels: k-NN and agreement with labels were not measured")

@@ -108,13 +108,15 @@ class CentroidSearch:
 
     def assign(self, rows: SearchRows) -> Tensor:
         """Index of the nearest centroid of each row, int64 (N,)."""
+        # One tensor for all: small results that stay between large ones that go would keep the
+        # memory of these from being used again.
+        labels = torch.empty(len(rows.source), dtype=torch.int64, device=rows.source.device)
 
-        def search(span: tuple[int, int]) -> Tensor:
-            return self._search(*rows.chunk(*span), 0)
+        def search(span: tuple[int, int]) -> None:
+            labels[slice(*span)] = self._search(*rows.chunk(*span), 0)
 
-        found = _in_threads(search, list(rows.source.spans()), rows.source.device)
-        empty = torch.empty(0, dtype=torch.int64, device=rows.source.device)
-        return torch.cat([empty, *found])
+        _in_threads(search, list(rows.source.spans()), rows.source.device)
+        return labels
 
     def _search(self, rows: Tensor, operand: RowOperand, depth: int) -> Tensor:
         level = self._level(depth)
@@ -288,21 +290,23 @@ def _first_occurrences(rows: Tensor) -> Tensor:
 
 
 def _in_threads(
-    search: Callable[[tuple[int, int]], Tensor],
+    search: Callable[[tuple[int, int]], None],
     spans: list[tuple[int, int]],
     device: torch.device,
-) -> list[Tensor]:
-    """Results of all spans, in order; on a CPU by as many threads as torch has.
+) -> None:
+    """Searches all spans; on a CPU by as many threads as torch has.
 
     Each thread multiplies alone: the search between two products then uses all cores, too.
     """
     threads = min(torch.get_num_threads(), len(spans))
     if device.type != "cpu" or threads <= 1:
-        return [search(span) for span in spans]
+        for span in spans:
+            search(span)
+        return
     own = torch.get_num_threads()
     try:
         # The number of threads is kept by thread; what is restored is that of threads to come.
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(search, spans))
+            list(pool.map(search, spans))  # raises what a thread raised
     finally:
         torch.set_num_threads(own)

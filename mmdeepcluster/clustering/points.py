@@ -105,7 +105,7 @@ class Points:
 
     def _look(self) -> tuple[float, Tensor, Tensor]:
         """Largest number of all rows; lengths (N,) and sum (D,) of this process's rows."""
-        largest, lengths = 0.0, []
+        largest, lengths = 0.0, torch.empty(len(self.source), device=self.device)
         total = torch.zeros(self.dim, dtype=torch.float64, device=self.device)
         for start, stop in self.source.spans():
             rows = self.source.rows(start, stop)
@@ -113,12 +113,12 @@ class Points:
             # NaN is lost by max() of Python, so it is asked for.
             size = max(-low, high)
             largest = max(largest, size if math.isfinite(low + high) else math.inf)
-            lengths.append(rows.norm(dim=1))
+            lengths[start:stop] = rows.norm(dim=1)
             total += rows.sum(dim=0, dtype=torch.float64)
         largest = float(self.share.all_reduce(torch.tensor(largest, device=self.device), "max"))
         if not math.isfinite(largest):
             self._refuse_bad_rows()
-        return largest, torch.cat([torch.empty(0, device=self.device), *lengths]), total
+        return largest, lengths, total
 
     def _refuse_bad_rows(self) -> None:
         parts = [

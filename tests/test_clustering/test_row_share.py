@@ -21,3 +21,16 @@ def test_wrong_number_of_rows_is_refused():
         RowShare(2000, 1, 2).check(torch.zeros(7, 2))
     with pytest.raises(ValueError, match=r"rank 2 is outside \[0, 2\)"):
         RowShare(10, 2, 2)
+
+
+def test_one_process_says_nothing_and_needs_no_group():
+    share = RowShare(3)
+    rows = torch.arange(6.0).reshape(3, 2)
+    assert share.all_reduce(rows, "max") is rows and share.broadcast(rows) is rows
+    assert share.gather(rows) is rows and share.exchange(rows, [3], [3]) is rows
+    assert share.all_gather(rows) == [rows]
+
+
+def test_a_group_is_no_part_of_which_rows_they_are():
+    assert RowShare(10, 1, 2, group=object()) == RowShare(10, 1, 2)
+    assert repr(RowShare(10, 1, 2, group=object())) == repr(RowShare(10, 1, 2))

@@ -6,7 +6,13 @@ import pytest
 import torch
 from processes import run_processes
 
-from mmdeepcluster.clustering import KMeans, RowShare, TwoLevelKMeans, redistribute
+from mmdeepcluster.clustering import (
+    KMeans,
+    PCAWhitening,
+    RowShare,
+    TwoLevelKMeans,
+    redistribute,
+)
 from mmdeepcluster.clustering import two_level as two_level_module
 
 N, D = 9000, 6  # nine tiles of rows, the last one short
@@ -61,6 +67,7 @@ def fit(name, fill=None):
 
 def everything():
     check_nan()
+    check_sub_group()
     return {name: fit(name) for name in CASES}, failure()
 
 
@@ -70,6 +77,23 @@ def check_nan():
     share = RowShare.of_this_process(N)
     with pytest.raises(ValueError, match=rf"in 1 of {N} rows \(first: \[4321\]\)"):
         TwoLevelKMeans(20, 2).fit(rows[share.start : share.stop], 0, share=share)
+
+
+def check_sub_group():
+    """The last two processes alone do what one does."""
+    rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    group = torch.distributed.new_group([world_size - 2, world_size - 1])
+    if rank < world_size - 2:
+        return
+    rows = features("plain")
+    share = RowShare(N, rank - (world_size - 2), 2, group)
+    own = rows[share.start : share.stop]
+    one, two = PCAWhitening(3).fit(rows), PCAWhitening(3).fit(own, share)
+    assert torch.equal(one.projection, two.projection)
+    clusterer = KMeans(9, init="k-means++", max_iters=2)
+    found = clusterer.fit(own, 0, share=share)
+    assert torch.equal(found.centroids, clusterer.fit(rows, 0).centroids)
+    assert torch.equal(share.gather(own), rows)
 
 
 def failure():

@@ -90,13 +90,12 @@ def giga(value: float) -> str:
 
 def timed(seconds: float) -> str:
     """Seconds, minutes, hours or days."""
+    if 0 < seconds < 0.01:
+        return "< 0.01 s"
     for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 1.5 * size:
-            return (
-                f"{seconds / size:.3g} {unit}"
-                if seconds < 99.5 * size
-                else (f"{seconds / size:,.0f} {unit}")
-            )
+            value = seconds / size
+            return f"{value:,.0f} {unit}" if value >= 99.5 else f"{value:.3g} {unit}"
     return f"{seconds:.2g} s"
 
 

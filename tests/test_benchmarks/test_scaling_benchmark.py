@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scaling
+from scaling_grid import giga, timed
 from scaling_measure import CLOCKS, backbone_sizes, make_rows
 from scaling_tables import MARKER, clock_of, replace_tables, text_of_tables
 
@@ -100,3 +101,18 @@ def test_tables_replace_those_between_the_markers(tmp_path):
 def test_processor_time_counts_where_one_thread_shared_the_machine(foreign, threads, clock):
     measured = [{"wall": 1.0, "foreign": foreign}, {"wall": 0.01, "foreign": 1.0}]
     assert clock_of({"measurements": measured, "machine": {"threads": threads}}) == clock
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.004, "< 0.01 s"), (1.25, "1.2 s"), (120, "2 min"), (86400 * 150, "150 d")],
+)
+def test_times_are_written_in_the_unit_that_fits(seconds, text):
+    assert timed(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(5e6, "0.005"), (1.234e9, "1.2"), (63e9, "63.0"), (1.5724e12, "1,572")]
+)
+def test_sizes_are_written_in_gigabytes(size, text):
+    assert giga(size) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ from mmdeepcluster.evaluation import (
     rank_me,
 )
 from mmdeepcluster.models import BaseAlgorithm, extract
+
+_ROWS_A_PART = 1 << 16
 
 
 def _subset(num_samples: int, max_samples: int, seed: int) -> list[int] | None:
@@ -255,9 +258,10 @@ def write_samples(
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(("index", "path", "label", "cluster", "distance", "bank_label"))
-        for index, (cluster, distance, bank) in enumerate(
-            zip(*(column.tolist() for column in columns), strict=True)
-        ):
+        # In parts: a hundred million Python numbers would not fit.
+        parts = zip(*(column.split(_ROWS_A_PART) for column in columns), strict=True)
+        rows = (zip(*(column.tolist() for column in part), strict=True) for part in parts)
+        for index, (cluster, distance, bank) in enumerate(chain.from_iterable(rows)):
             label = "" if labels is None else str(labels[index])
             if names is not None and label:
                 label = names[int(label)]

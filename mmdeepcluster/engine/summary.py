@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.device import get_device
 
@@ -18,7 +19,7 @@ def describe(resolved: ResolvedConfig, runner: Any) -> str:
     cfg, dataset = resolved.cfg, resolved.dataset
     model = cfg.model
     labels = dataset.eval_labels
-    known = "no known labels" if labels is None else f"{len(set(labels.tolist()))} known classes"
+    known = "no known labels" if labels is None else f"{len(np.unique(labels))} known classes"
     parameters = sum(p.numel() for p in runner.model.parameters())
     size = (model.get("memory") or {}).get("min_cluster_size")
     each = " on each process" if runner.world_size > 1 else ""

@@ -18,7 +18,8 @@ class HostCounts:
     """
 
     def __init__(self, groups: Tensor, num_groups: int) -> None:
-        counts = torch.bincount(groups, minlength=num_groups)
+        # bincount() would ask a GPU for the largest number.
+        counts = groups.new_zeros(num_groups).index_add_(0, groups, torch.ones_like(groups))
         self._event: torch.cuda.Event | None = None
         self._counts = counts
         if counts.is_cuda:

@@ -250,6 +250,16 @@ def test_super_clusters_are_dealt_and_wrong_numbers_refused(photos, tmp_path):
     assert all("need a multiple of 2 processes, there are 3" in text for text in refused)
 
 
+def test_absent_super_classes_stall_nobody(photos, tmp_path):
+    """Every process holds all classifiers, and batches of three images miss most of the eight."""
+    options = {"model.grouped": False, "train_dataloader.batch_size": 3}
+    options |= {"train_cfg.max_epochs": 1}
+    first, second = run_processes(train_grouped, 2, photos, str(tmp_path), options, False)
+    assert first["epochs"] == 1 and first["weights"]["head.sub_weight"].shape[0] == R * M
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

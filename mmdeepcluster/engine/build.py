@@ -136,11 +136,19 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
 def _check_memory(resolved: ResolvedConfig) -> None:
     """Says what a process will need, and refuses what it does not have.
 
-    The model is built on the meta device for it, where it takes no memory.
+    The model is built on the meta device for it, where it takes no memory, and without weights
+    that would have to be fetched.
     """
+    model = copy.deepcopy(resolved.cfg.model.to_dict())
+    if "pretrained" in model["backbone"]:
+        model["backbone"]["pretrained"] = False
     try:
         with torch.device("meta"):
-            algorithm = ALGORITHMS.build(copy.deepcopy(resolved.cfg.model.to_dict()))
+            algorithm = ALGORITHMS.build(model)
+    except (NotImplementedError, RuntimeError) as error:
+        # A component that computes with numbers while it is built has none there.
+        print_log(f"memory of a process: not estimated ({' '.join(str(error).split())})", "current")
+        return
     except (ValueError, TypeError, KeyError, ImportError) as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise ConfigError(str(text)) from error

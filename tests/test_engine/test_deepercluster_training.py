@@ -22,7 +22,8 @@ from mmdeepcluster.engine import (
 )
 from mmdeepcluster.engine import build as build
 from mmdeepcluster.models import DeeperCluster
-from mmdeepcluster.registry import HOOKS
+from mmdeepcluster.models.backbones import ConvNet
+from mmdeepcluster.registry import BACKBONES, HOOKS
 
 CONFIG = CONFIGS / "deepercluster" / "deepercluster_convnet_photos.py"
 OPTIONS = {
@@ -200,6 +201,24 @@ def test_what_does_not_fit_into_memory_is_refused(
         start(photos)(tmp_path, **options)
     assert ("with model.grouped=True" in str(refused.value)) != grouped
     assert not (tmp_path / "last_checkpoint").exists()
+
+
+@BACKBONES.register_module()
+class Reckoner(ConvNet):
+    """Computes with numbers while it is built."""
+
+    def __init__(self, pretrained=False, **options):
+        super().__init__(**options)
+        assert not pretrained or next(self.parameters()).device.type != "meta"
+        self.largest = float(next(self.parameters()).detach().max())
+
+
+def test_what_cannot_be_estimated_is_trained_all_the_same(photos, tmp_path):  # noqa: F811
+    options = {"model.backbone.type": "Reckoner", "model.backbone.pretrained": True}
+    runner = start(photos)(tmp_path, **{"train_cfg.max_epochs": 1} | options)
+    assert get_algorithm(runner).backbone.largest > 0
+    (log,) = tmp_path.glob("*/*.log")
+    assert "memory of a process: not estimated" in log.read_text()
 
 
 def test_auto_is_a_multiple_of_the_super_clusters(photos):  # noqa: F811

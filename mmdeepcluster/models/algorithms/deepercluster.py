@@ -141,7 +141,7 @@ class DeeperCluster(AlternatingAlgorithm):
             check_square(shape)
 
     def loss(self, inputs: Tensor, sample_idx: Tensor) -> dict[str, Tensor]:
-        """Turns the images and predicts turns and clusters [0, Eq. 4].
+        """Turns the images and predicts turns and clusters [0].
 
         Raises:
             RuntimeError: If there was no clustering.

@@ -12,7 +12,7 @@ class HeadGroup:
     """The group of this process: W = S g processes are S groups of g, rank by rank.
 
     Processes ``s g`` to ``s g + g - 1`` hold the classifier of super-class s and see its samples
-    alone (DeeperCluster, arXiv 1905.01278, section 3.3). The rest of the network is shared by all.
+    alone (DeeperCluster, arXiv 1905.01278). The rest of the network is shared by all.
 
     Args:
         num_super_classes: S.

@@ -17,7 +17,7 @@ class ProductHead(nn.Module):
     """Predicts the pair of rotation and cluster as one of R K classes (R56).
 
     The simple way to learn both at once: the Cartesian product of the two label sets
-    (DeeperCluster, arXiv 1905.01278, section 3.1). Its weights grow with R K; where that is much,
+    (DeeperCluster, arXiv 1905.01278). Its weights grow with R K; where that is much,
     :class:`TwoLevelHead` predicts the same in two steps.
 
     Args:

@@ -34,7 +34,7 @@ class TwoLevelHead(nn.Module):
     There are S = R m super-classes, pairs of a rotation and a super-cluster, and each has a
     classifier of its own over the K/m clusters of the super-cluster. The loss of a batch is
     ``1/B sum_n [ l(V f_n, y_n) + l(W_{y_n} f_n, z_n) ]`` with l the negative log-softmax
-    (DeeperCluster, arXiv 1905.01278, section 3.2). A level with one class only is left out: with
+    (DeeperCluster, arXiv 1905.01278). A level with one class only is left out: with
     K = 1 this is RotNet (arXiv 1803.07728), with R = m = 1 DeepCluster.
 
     Clusters are numbered ``super-cluster * K/m + sub-cluster``, super-classes ``rotation * m +

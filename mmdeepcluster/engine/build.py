@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, is_distributed
-from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
@@ -95,7 +94,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         world_size=get_world_size(),
         **cfg.train_dataloader,
     )
-    _check_memory(resolved)
+    memory = _check_memory(resolved)
     try:
         runner = DeepClusterRunner(
             dataset_fingerprint=dataset.fingerprint(),
@@ -126,6 +125,8 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         # The text of a KeyError is its key in quotes.
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise ConfigError(str(text)) from error
+    if memory is not None:
+        runner.logger.info(f"memory of a process: {memory}")
     _check_custom_keys(cfg, runner)
     _check_grouped(cfg, runner)
     _check_forward(runner, [view, _view(cfg, dataset, "eval_pipeline")])
@@ -133,8 +134,8 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     return runner
 
 
-def _check_memory(resolved: ResolvedConfig) -> None:
-    """Says what a process will need, and refuses what it does not have.
+def _check_memory(resolved: ResolvedConfig) -> str | None:
+    """What a process will need, in words; refuses what it does not have.
 
     The model is built on the meta device for it, where it takes no memory, and without weights
     that would have to be fetched.
@@ -147,15 +148,13 @@ def _check_memory(resolved: ResolvedConfig) -> None:
             algorithm = ALGORITHMS.build(model)
     except (NotImplementedError, RuntimeError) as error:
         # A component that computes with numbers while it is built has none there.
-        print_log(f"memory of a process: not estimated ({' '.join(str(error).split())})", "current")
-        return
+        return f"not estimated ({' '.join(str(error).split())})"
     except (ValueError, TypeError, KeyError, ImportError) as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise ConfigError(str(text)) from error
     estimate = algorithm.memory_estimate(get_world_size())
     if estimate is None:
-        return
-    print_log(f"memory of a process: {estimate}", "current")
+        return None
     on_device, in_main = estimate.device, estimate.features
     if not torch.cuda.is_available():
         on_device, in_main = 0, on_device + in_main
@@ -169,6 +168,7 @@ def _check_memory(resolved: ResolvedConfig) -> None:
                 + _grouped_remedy(algorithm)
                 + ", or lower model.num_clusters or model.feature_transform.dim"
             )
+    return str(estimate)
 
 
 def _grouped_remedy(algorithm: BaseAlgorithm) -> str:

@@ -428,7 +428,10 @@ def load_algorithm(resolved: ResolvedConfig, path: str | Path) -> BaseAlgorithm:
     algorithm = build_algorithm(resolved)
     seed = cfg.get("randomness", {}).get("seed") or 0
     algorithm.shard(Partition(algorithm.num_samples, seed, get_rank(), get_world_size()))
-    fingerprint = resolved.dataset.fingerprint()
+    try:
+        fingerprint = resolved.dataset.fingerprint()
+    except OSError as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     restore_algorithm(read_checkpoint(path), algorithm, fingerprint, str(path))
     return algorithm
 

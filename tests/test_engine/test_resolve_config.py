@@ -6,7 +6,7 @@ import logging
 import pytest
 from conftest_engine import CONFIGS, DIGITS, truncate
 
-from mmdeepcluster.engine import ConfigError, load_config, resolve_config
+from mmdeepcluster.engine import ConfigError, load_algorithm, load_config, resolve_config
 from mmdeepcluster.engine.auto_defaults import auto_min_cluster_size, auto_num_clusters
 
 module = importlib.import_module("mmdeepcluster.engine.resolve_config")
@@ -249,3 +249,23 @@ class TestDataRoot:
         resolved = resolve_config(DIGITS, options | {"dataset.unreadable": "skip"})
         assert len(resolved.dataset) == 59
         assert resolved.dataset.unreadable == ("img_007.jpg",)
+
+
+def test_a_file_that_is_gone_when_a_checkpoint_is_used_is_one_line(photos):
+    """R60: with 'trust' nobody looked before the identity of the data set is asked for."""
+    names = sorted(path.name for path in photos.iterdir())
+    (photos / "list.txt").write_text("\n".join(names) + "\n")
+    options = {
+        "dataset": {
+            "type": "ImageList",
+            "list_file": str(photos / "list.txt"),
+            "unreadable": "trust",
+            "_delete_": True,
+        },
+        "evaluation.test_split": None,
+        "model.num_clusters": 4,
+    }
+    resolved = resolve_config(DIGITS, options)
+    (photos / names[5]).unlink()
+    with pytest.raises(ConfigError, match=names[5]):
+        load_algorithm(resolved, photos / "no.pth")

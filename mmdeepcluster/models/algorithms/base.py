@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from mmengine.dist import broadcast, is_main_process
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -17,12 +15,10 @@ from torch import Tensor, nn
 from mmdeepcluster.clustering import Assigner, Partition, RowShare
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
-from mmdeepcluster.models.necks import global_average_pool
+from mmdeepcluster.models.necks import POOLINGS, MapPooling, split_layer
 from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
 ASSIGNER_PREFIX = "assigner."
-# Behind the name of a layer: every position of its map, or means of p x p of them.
-_FLATTENED = re.compile(r"(?P<layer>.+)\.(flat|avg(?P<size>[1-9]\d*))")
 
 
 class Reclustering(NamedTuple):
@@ -272,8 +268,9 @@ class BaseAlgorithm(BaseModel):
         Args:
             inputs: Normalised images (B, C, H, W).
             layers: Names out of :attr:`layers`. Maps are averaged over positions; with ``.flat``
-                behind the name (``relu_5.flat``) they are flattened, channel by channel, and
-                with ``.avg2`` after averages over 2x2 positions (any number).
+                behind the name (``relu_5.flat``) they are flattened, channel by channel, with
+                ``.avg2`` after averages over 2x2 positions (any number; ``.avg6p3`` pads by 3
+                first), and with ``.grid4`` after averages over 4x4 cells.
 
         Returns:
             One fp32 matrix (B, D_layer) for each name.
@@ -286,7 +283,7 @@ class BaseAlgorithm(BaseModel):
         if unknown:
             raise ValueError(
                 f"unknown layers {unknown}; this model has {list(self.layers)}, each also with "
-                "'.flat' or '.avg2' behind it"
+                f"{POOLINGS} behind it"
             )
         outputs: dict[str, Tensor] = {}
         if any(source in self.backbone.stage_names for source in sources.values()):
@@ -297,20 +294,13 @@ class BaseAlgorithm(BaseModel):
         outputs["backbone"] = last
         if "neck" in sources.values():
             outputs["neck"] = self.neck(last)
-        found = {}
-        for name, source in sources.items():
-            size, features = self._source(name)[1], outputs[source]
-            if size is None:
-                features = global_average_pool(features)
-            elif features.ndim == 4:
-                features = F.avg_pool2d(features, size).flatten(1)
-            found[name] = features.float()
-        return found
+        return {
+            name: self._source(name)[1](outputs[source]).float() for name, source in sources.items()
+        }
 
-    def _source(self, name: str) -> tuple[str, int | None]:
-        """The layer that a name means, and side of the squares that are averaged, None for all."""
-        found = None if name in self.layers else _FLATTENED.fullmatch(name)
-        return (name, None) if found is None else (found["layer"], int(found["size"] or 1))
+    def _source(self, name: str) -> tuple[str, MapPooling]:
+        """The layer that a name means, and how its map is pooled."""
+        return (name, MapPooling()) if name in self.layers else split_layer(name)
 
     def cluster_state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs besides weights: plain tensors, global sample order.

@@ -4,6 +4,7 @@ from mmdeepcluster.datasets.base import ArrayImageDataset, BaseImageDataset
 from mmdeepcluster.datasets.digits import Digits
 from mmdeepcluster.datasets.file_check import find_unreadable
 from mmdeepcluster.datasets.folder import ImageFolder
+from mmdeepcluster.datasets.image_files import ImageFileDataset
 from mmdeepcluster.datasets.image_list import ImageList
 from mmdeepcluster.datasets.image_view import ImageView
 from mmdeepcluster.datasets.loader import build_eval_loader, build_train_loader
@@ -36,6 +37,7 @@ __all__ = [
     "Digits",
     "Draw",
     "FashionMNIST",
+    "ImageFileDataset",
     "ImageFolder",
     "ImageList",
     "ImageView",

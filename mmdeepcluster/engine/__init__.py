@@ -7,12 +7,14 @@ from mmdeepcluster.engine.checkpoint_io import (
     read_checkpoint,
     write_atomically,
 )
+from mmdeepcluster.engine.config_schema import did_you_mean
 from mmdeepcluster.engine.errors import ConfigError, TrainingError, TrainingInterruptedError
 from mmdeepcluster.engine.launch import LAUNCHERS, from_main, join_processes, leave_processes
 from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
 from mmdeepcluster.engine.report import FinalResult, finalize
 from mmdeepcluster.engine.resolve_config import (
     ResolvedConfig,
+    build_dataset,
     load_config,
     merge_options,
     resolve_config,
@@ -32,11 +34,13 @@ __all__ = [
     "TrainingError",
     "TrainingInterruptedError",
     "build_algorithm",
+    "build_dataset",
     "build_runner",
     "cpu_has_bfloat16",
     "default_work_dir",
     "derive_seed",
     "describe",
+    "did_you_mean",
     "eval_loader",
     "finalize",
     "find_last_checkpoint",

@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
         "--protocols", nargs="+", help="instead of those of the benchmarks; see the README there"
     )
     parser.add_argument("--out", help="default: work_dirs/<config stem>/card")
-    parser.add_argument("--name", help="of the model in tables; default: name of the folder")
+    parser.add_argument("--name", help="of the model in tables; default: config and checkpoint")
     parser.add_argument("--workers", type=int, default=1, help="processes for the SVMs")
     parser.add_argument(
         "--benchmark-options",

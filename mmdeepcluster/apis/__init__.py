@@ -1,12 +1,14 @@
 """The verbs for Python users; the tools call these."""
 
 from mmdeepcluster.apis.card_text import best_layers, shown
+from mmdeepcluster.apis.claims_report import deepercluster_report
 from mmdeepcluster.apis.embed_features import embed_features
 from mmdeepcluster.apis.evaluate import evaluate
 from mmdeepcluster.apis.evaluation_card import evaluate_card
 from mmdeepcluster.apis.finetune import finetune
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
 from mmdeepcluster.apis.network import load_network
+from mmdeepcluster.apis.result_table import read_cards, results_markdown, with_papers
 from mmdeepcluster.apis.svm_jobs import voc_low_shot, voc_svm
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
@@ -14,6 +16,7 @@ from mmdeepcluster.apis.train import prepare_training, train
 
 __all__ = [
     "best_layers",
+    "deepercluster_report",
     "embed_features",
     "evaluate",
     "evaluate_card",
@@ -23,9 +26,12 @@ __all__ = [
     "load_sweep",
     "prepare_training",
     "rank_by_initial_alignment",
+    "read_cards",
+    "results_markdown",
     "run_sweep",
     "shown",
     "train",
     "voc_low_shot",
     "voc_svm",
+    "with_papers",
 ]

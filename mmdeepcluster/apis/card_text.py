@@ -24,7 +24,7 @@ def is_share(metric: str) -> bool:
 
 
 def best_layers(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows of the best layer of each probe (R66)."""
+    """The rows of the best layer of each probe of several layers (R66)."""
     return [row for row in results if row.get("best") and row["metric"] == "top1"]
 
 
@@ -72,7 +72,6 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         f"- {row['data']}, `{row['protocol']}`: **{row['layer']}**, "
         f"{shown('top1', row['value'])} % top-1"
         for row in best_layers(card["results"])
-        if str(row["kind"]).startswith("linear")
     ]
     if best:
         parts += ["## Best layer", "\n".join(best)]

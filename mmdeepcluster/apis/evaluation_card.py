@@ -52,7 +52,7 @@ def evaluate_card(
         out: Folder for ``card.json``, ``card.md`` and the features.
         checkpoint: Weights, as :func:`~mmdeepcluster.apis.load_network` takes them. Defaults to
             None, the untrained network of ``randomness.seed``.
-        name: What tables call the model. Defaults to the folder's name.
+        name: What tables call the model. Defaults to the names of config and checkpoint.
         options: What ``--cfg-options`` would set in ``config``.
         benchmark_options: The same for the benchmarks.
         protocols: Replaces the protocols of the benchmarks.
@@ -85,7 +85,7 @@ def evaluate_card(
         raise RuntimeError("the network changed while it was measured")
     card = {
         "format": CARD_FORMAT,
-        "name": name or folder.name,
+        "name": name or _name(config, checkpoint),
         "model": _model(config, cfg, checkpoint),
         "network_sha256": digest,
         "network_unchanged": True,
@@ -100,6 +100,12 @@ def evaluate_card(
     write_atomically(folder / "card.json", json.dumps(_finite(card), indent=2) + "\n")
     write_atomically(folder / "card.md", card_markdown(card))
     return card
+
+
+def _name(config: Any, checkpoint: str | Path | None) -> str:
+    file = config.filename if isinstance(config, Config) else config
+    stem = "network" if file is None else Path(file).stem
+    return f"{stem} ({'untrained' if checkpoint is None else Path(checkpoint).name})"
 
 
 def _model(config: Any, cfg: Config, checkpoint: str | Path | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,10 +83,16 @@ def layers_of(names: tuple[str, ...], data: BenchData) -> dict[str, tuple[str, .
     return wanted
 
 
-def _row(protocol: str, metric: str, layer: str, value: float, **details: Any) -> Row:
-    best = details.pop("best", None)
+def _row(
+    protocol: str,
+    metric: str,
+    layer: str,
+    value: float,
+    details: Mapping[str, Any] | None = None,
+    best: bool | None = None,
+) -> Row:
     found: Row = {"protocol": protocol, "metric": metric, "layer": layer, "value": float(value)}
-    return found | ({} if best is None else {"best": best}) | {"details": details}
+    return found | ({} if best is None else {"best": best}) | {"details": dict(details or {})}
 
 
 def _both(data: BenchData, layers: tuple[str, ...]) -> tuple[Any, Any, Any, Any]:
@@ -108,9 +114,9 @@ def _probe(data: BenchData, name: str) -> list[Row]:
     label = result.protocol if protocol.pooled else f"{result.protocol}-{choice}"
     rows = []
     for score in result.scores:
-        details = {**asdict(score), "num_train": result.num_train, "num_test": result.num_test}
-        best = score is result.best
-        rows.append(_row(label, "top1", score.layer, score.top1, best=best, **details))
+        sizes = {"num_train": result.num_train, "num_test": result.num_test}
+        best = None if protocol.pooled else score is result.best
+        rows.append(_row(label, "top1", score.layer, score.top1, asdict(score) | sizes, best))
         if score.top5 is not None:
             rows.append(_row(label, "top5", score.layer, score.top5, best=best))
     return rows
@@ -127,7 +133,8 @@ def _knn(data: BenchData, name: str) -> list[Row]:
                 "neighbours"
             )
         accuracy = knn_accuracy(train[layer], labels, test[layer], truth, k=k)
-        rows.append(_row(protocol_id(k), "top1", layer, accuracy, k=k, num_train=len(labels)))
+        details = {"k": k, "num_train": len(labels), "num_test": len(truth)}
+        rows.append(_row(protocol_id(k), "top1", layer, accuracy, details))
     return rows
 
 
@@ -149,7 +156,7 @@ def _retrieval(data: BenchData, name: str) -> list[Row]:
         retrieval(test[layer], truth),
     ):
         details = {"num_queries": result.num_queries, "num_without": result.num_without}
-        rows.append(_row(result.protocol, "map", layer, result.mean_ap, **details))
+        rows.append(_row(result.protocol, "map", layer, result.mean_ap, details))
         rows.append(_row(result.protocol, "p@1", layer, result.precision_at_1))
     return rows
 
@@ -195,7 +202,7 @@ def _voc_svm(data: BenchData, name: str) -> list[Row]:
     )
     details = {key: value for key, value in asdict(result).items() if key != "protocol"}
     details["num_classes"] = len(result.per_class)
-    return [_row(result.protocol, "map", data.benchmark.layer, result.mean_ap, **details)]
+    return [_row(result.protocol, "map", data.benchmark.layer, result.mean_ap, details)]
 
 
 def _voc_low_shot(data: BenchData, name: str) -> list[Row]:
@@ -220,12 +227,13 @@ def _voc_low_shot(data: BenchData, name: str) -> list[Row]:
         num_workers=data.num_workers,
         results=data.folder / f"voc_low_shot_{benchmark.svm_cost_list}.jsonl",
     )
-    label = f"{result.protocol}-k{'.'.join(map(str, benchmark.shots))}x{benchmark.low_shot_samples}"
+    label = f"{result.protocol}-x{benchmark.low_shot_samples}"
     rows = [
-        _row(label, f"map_k{score.k}", benchmark.layer, score.mean_ap, **asdict(score))
+        _row(label, f"map_k{score.k}", benchmark.layer, score.mean_ap, asdict(score))
         for score in result.scores
     ]
-    return [*rows, _row(label, "map_mean", benchmark.layer, result.grand_mean)]
+    shots = "-".join(map(str, benchmark.shots))
+    return [*rows, _row(f"{label}-k{shots}", "map_mean", benchmark.layer, result.grand_mean)]
 
 
 def _semi(data: BenchData, name: str) -> list[Row]:
@@ -239,7 +247,7 @@ def _semi(data: BenchData, name: str) -> list[Row]:
         num_workers=data.benchmark.eval_dataloader.get("num_workers", 0),
     )
     details = {"num_labelled": result.num_labelled, "loss": result.loss}
-    rows = [_row(result.protocol, "top1", "backbone", result.top1, **details)]
+    rows = [_row(result.protocol, "top1", "backbone", result.top1, details)]
     if result.top5 is not None:
         rows.append(_row(result.protocol, "top5", "backbone", result.top5))
     return rows

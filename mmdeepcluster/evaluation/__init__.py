@@ -48,6 +48,7 @@ from mmdeepcluster.evaluation.low_shot import (
     read_low_shot_labels,
     summarize_low_shot,
 )
+from mmdeepcluster.evaluation.paper_results import TAGS, paper_protocols, paper_results
 from mmdeepcluster.evaluation.probe_points import (
     PROBE_POINTS,
     ProbePoint,
@@ -78,6 +79,7 @@ __all__ = [
     "PROBE_PROTOCOLS",
     "SAMPLES",
     "SHOTS",
+    "TAGS",
     "Alignment",
     "ClusterEntropies",
     "ClusterHealth",
@@ -121,6 +123,8 @@ __all__ = [
     "normalize_rows",
     "normalized_mutual_info",
     "num_zero_rows",
+    "paper_protocols",
+    "paper_results",
     "pick",
     "probe_id",
     "probe_layers",

@@ -9,10 +9,11 @@ from mmdeepcluster.apis.finetune import finetune
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
 from mmdeepcluster.apis.network import load_network
 from mmdeepcluster.apis.result_table import read_cards, results_markdown, with_papers
-from mmdeepcluster.apis.svm_jobs import voc_low_shot, voc_svm
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
 from mmdeepcluster.apis.train import prepare_training, train
+from mmdeepcluster.apis.voc_low_shot import voc_low_shot
+from mmdeepcluster.apis.voc_svm import voc_svm
 
 __all__ = [
     "best_layers",

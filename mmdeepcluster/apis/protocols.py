@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mmdeepcluster.apis.bench_data import BenchData
 from mmdeepcluster.apis.finetune import finetune
-from mmdeepcluster.apis.svm_jobs import voc_low_shot, voc_svm
+from mmdeepcluster.apis.voc_low_shot import voc_low_shot
+from mmdeepcluster.apis.voc_svm import voc_svm
 from mmdeepcluster.clustering import KMeans, l2_normalize, match_clusters
 from mmdeepcluster.engine import ConfigError, derive_seed
 from mmdeepcluster.evaluation import (

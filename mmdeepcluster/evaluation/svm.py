@@ -138,12 +138,6 @@ def best_cost(scores: Mapping[float, float]) -> float:
     return max(sorted(scores), key=lambda cost: scores[cost])
 
 
-def check_costs(costs: Sequence[float]) -> None:
-    """Raises ``ValueError`` unless there are distinct costs, all positive."""
-    if not costs or min(costs) <= 0 or len(set(costs)) != len(costs):
-        raise ValueError(f"costs must be distinct positive numbers, got {list(costs)}")
-
-
 def _svm(cost: float) -> LinearSVC:
     # liblinear draws the order of its coordinates: the seed makes it the same in any process
     return LinearSVC(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from mmdeepcluster.apis.json_lines import JsonLines
 from mmdeepcluster.engine import ConfigError
 from mmdeepcluster.evaluation import COST_LISTS, VocLabels, normalize_rows, pick
-
-Key = tuple[str | int | float, ...]
-Row = dict[str, Any]
+from mmdeepcluster.evaluation.svm_rows import Key, Row, keyed
 
 
 class Ledger:
@@ -59,15 +57,11 @@ class Ledger:
         if left:
             # joblib maps large arrays into the processes instead of copying them
             parallel = Parallel(self.num_workers, return_as="generator_unordered")
-            for key, row in parallel(delayed(_keyed)(key, *task) for key, task in left):
+            for key, row in parallel(delayed(keyed)(key, *task) for key, task in left):
                 self.done[key] = row
                 if self.lines is not None:
                     self.lines.append({"features": self.digest, "task": list(key), "result": row})
         return {key: self.done[key] for key in tasks}
-
-
-def _keyed(key: Key, function: Callable[..., Row], *arguments: Any) -> tuple[Key, Row]:
-    return key, function(*arguments)
 
 
 def costs_of(cost_list: str) -> tuple[float, ...]:

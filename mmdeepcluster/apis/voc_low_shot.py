@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdeepcluster.apis.svm_tasks import (
-    Key,
     Ledger,
-    Row,
     array_digest,
     checked_rows,
     costs_of,
@@ -26,11 +24,11 @@ from mmdeepcluster.evaluation import (
     LowShotScore,
     VocLabels,
     draw_low_shot,
-    fit_and_test,
     grand_mean,
     low_shot_id,
     summarize_low_shot,
 )
+from mmdeepcluster.evaluation.svm_rows import Key, low_shot_row
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def voc_low_shot(
     found = ledger.run(
         {
             keys[place]: (
-                _low_shot_row,
+                low_shot_row,
                 rows,
                 labels.labels[:, place[2]],
                 *parts,
@@ -163,21 +161,3 @@ def _draw(
     targets = published[:, column]
     rows = np.flatnonzero(targets != -1)
     return rows, np.where(targets[rows] == 1, 1, -1)
-
-
-def _low_shot_row(
-    rows: Any,
-    target: Any,
-    drawn: Any,
-    drawn_target: Any,
-    test_rows: Any,
-    truth: Any,
-    costs: Sequence[float],
-) -> Row:
-    rest = np.setdiff1d(np.arange(len(rows)), drawn)
-    tests = [(test_rows, truth), (rows[rest], target[rest])]
-    scores = [fit_and_test(rows[drawn], drawn_target, tests, cost) for cost in costs]
-    return {
-        "test": [on_test.value for on_test, _ in scores],
-        "rest": [on_rest.value for _, on_rest in scores],
-    }

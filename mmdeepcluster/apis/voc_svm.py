@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdeepcluster.apis.svm_tasks import Ledger, Row, checked_rows, costs_of, digest_of
+from mmdeepcluster.apis.svm_tasks import Ledger, checked_rows, costs_of, digest_of
 from mmdeepcluster.engine import ConfigError
 from mmdeepcluster.evaluation import (
     VocLabels,
     best_cost,
     check_svm_training,
-    cross_validate,
-    fit_and_test,
     svm_id,
 )
+from mmdeepcluster.evaluation.svm_rows import cross_validate_row, test_row
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def voc_svm(
     targets = [labels.labels[:, column] for column in range(len(labels.classes))]
     found = ledger.run(
         {
-            ("cv", name, cost): (_cross_validate_row, rows, target, cost)
+            ("cv", name, cost): (cross_validate_row, rows, target, cost)
             for name, target in zip(labels.classes, targets, strict=True)
             for cost in costs
         }
@@ -91,7 +90,7 @@ def voc_svm(
     tested = ledger.run(
         {
             ("test", name, chosen[name]): (
-                _test_row,
+                test_row,
                 rows,
                 target,
                 test_rows,
@@ -109,11 +108,3 @@ def voc_svm(
         chosen,
         sum(not row["converged"] for row in (*found.values(), *tested.values())),
     )
-
-
-def _cross_validate_row(rows: Any, target: Any, cost: float) -> Row:
-    return dict(cross_validate(rows, target, cost)._asdict())
-
-
-def _test_row(rows: Any, target: Any, test_rows: Any, truth: Any, cost: float) -> Row:
-    return dict(fit_and_test(rows, target, [(test_rows, truth)], cost)[0]._asdict())

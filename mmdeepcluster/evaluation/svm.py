@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
-from threadpoolctl import threadpool_limits  # comes with scikit-learn
+from threadpoolctl import ThreadpoolController  # comes with scikit-learn
 
 from mmdeepcluster.evaluation.average_precision import interpolated_average_precision
 from mmdeepcluster.evaluation.voc_labels import DIFFICULT, POSITIVE
@@ -152,10 +153,16 @@ def _svm(cost: float) -> LinearSVC:
     )
 
 
+@cache
+def _threads() -> ThreadpoolController:
+    """Looks for the libraries that have threads, which takes longer than a small fit."""
+    return ThreadpoolController()
+
+
 def _watched(work: Callable[[], Any]) -> tuple[Any, bool]:
     """What it returns, and whether scikit-learn did not warn that a fit had not converged."""
     # one thread, so that the bits do not depend on how many processes share the cores
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+    with _threads().limit(limits=1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         found = work()
     return found, not any(issubclass(item.category, ConvergenceWarning) for item in caught)

@@ -2,6 +2,7 @@
 
 from mmdeepcluster.apis.embed_features import embed_features
 from mmdeepcluster.apis.evaluate import evaluate
+from mmdeepcluster.apis.extract_features import extract_features
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
@@ -10,6 +11,7 @@ from mmdeepcluster.apis.train import prepare_training, train
 __all__ = [
     "embed_features",
     "evaluate",
+    "extract_features",
     "initial_alignment",
     "load_sweep",
     "prepare_training",

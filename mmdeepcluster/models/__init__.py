@@ -14,6 +14,11 @@ from mmdeepcluster.models.algorithms import (
 )
 from mmdeepcluster.models.calibration import calibrate_batch_norm
 from mmdeepcluster.models.extraction import extract
+from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
+from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
+from mmdeepcluster.models.memories import LabelBank, ODCMemory
+from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck
+from mmdeepcluster.models.preprocessor import ImagePreprocessor
 from mmdeepcluster.models.row_pass import (
     ExtractionStoppedError,
     PassProgress,
@@ -21,11 +26,6 @@ from mmdeepcluster.models.row_pass import (
     feature_rows,
     on_host,
 )
-from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
-from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
-from mmdeepcluster.models.memories import LabelBank, ODCMemory
-from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck
-from mmdeepcluster.models.preprocessor import ImagePreprocessor
 
 __all__ = [
     "ODC",

@@ -62,7 +62,9 @@ class FeatureModel(BaseModel):
         """D, the width of the features that are clustered."""
         return int((self.backbone if self.neck is None else self.neck).out_channels)
 
-    def forward(self, inputs: Tensor, mode: str = "tensor") -> Any:
+    def forward(
+        self, inputs: Tensor, sample_idx: Tensor | None = None, mode: str = "tensor"
+    ) -> Any:
         """MMEngine's entry: the features (B, D) of normalised images (B, C, H, W).
 
         Raises:

@@ -127,12 +127,11 @@ def extract_features(
         files[_ASSIGNMENTS] = RowSpec(None, (), ASSIGNMENT, keep=False)
     identity = {**pass_identity(source, dataset), "layers": list(wanted), "dtype": dtype}
     target = PassFolder(folder, _STEM, identity, files, len(dataset))
-    said = {"origin": source.origin, "torch": torch.__version__}
     done = run_pass(source, loader, target, overwrite)
     if done is None:
         print_log(f"{folder} is complete already", "current")
     else:
-        finish_pass(target, lambda: _write_samples(target, dataset, source), said)
+        finish_pass(target, lambda: _write_samples(target, dataset, source))
         if is_main_process():
             _tell(done, folder, kept)
     found = done or {"num_images": 0, "seconds": 0.0, "images_per_second": 0.0}
@@ -157,14 +156,17 @@ def check_layer_names(source: FeatureSource, layers: Sequence[str]) -> None:
         raise ConfigError(f"--layer: {error}") from error
 
 
-def _write_samples(target: PassFolder, dataset: BaseImageDataset, source: FeatureSource) -> None:
-    """Writes ``samples.csv`` and the list of images left out."""
+def _write_samples(
+    target: PassFolder, dataset: BaseImageDataset, source: FeatureSource
+) -> dict[str, Any]:
+    """Writes ``samples.csv`` and the list of images left out; says where the rows are from."""
     rows: dict[str, Any] = dict.fromkeys(ASSIGNMENT.names or ())
     if source.assigner is not None:
         table = np.load(target.partial(_ASSIGNMENTS), mmap_mode="r", allow_pickle=False)
         rows = {name: table[name] for name in rows}
     write_table(target.folder / "samples.csv", dataset, rows)
     write_left_out(target.folder / "unreadable.txt", dataset)
+    return {"origin": source.origin, "torch": str(torch.__version__)}
 
 
 def _tell(done: Mapping[str, Any], folder: Path, files: Mapping[str, RowSpec]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def run_pass(
         ConfigError: If the folder cannot be used, on every process; if an image cannot be read or a
             feature is not finite. What was done is kept.
     """
-    tiles = _agreed(lambda: folder.begin(overwrite))
+    tiles = said_by_main(lambda: folder.begin(overwrite))
     if tiles is None:
         return None
     own = dealt(tiles, get_rank(), get_world_size())
@@ -159,13 +159,13 @@ def run_pass(
     return {"num_images": number, "seconds": seconds, "images_per_second": rate}
 
 
-def finish_pass(folder: PassFolder, write: Any, details: Mapping[str, Any]) -> None:
-    """Lets the main process end the pass; collective.
+def finish_pass(folder: PassFolder, write: Callable[[], Mapping[str, Any]]) -> None:
+    """Lets the main process end the pass as ``PassFolder.finish`` does; collective.
 
     Raises:
         ConfigError: If it cannot write, on every process.
     """
-    _agreed(lambda: folder.finish(write, details))
+    said_by_main(lambda: folder.finish(write))
 
 
 def open_loader(
@@ -301,7 +301,7 @@ def _converted(spec: RowSpec, features: Tensor) -> NDArray[Any]:
     return values
 
 
-def _agreed(action: Any) -> Any:
+def said_by_main(action: Callable[[], Any]) -> Any:
     """What an action of the main process returns, on every process; its errors too. Collective."""
     said: tuple[Any, str | None] = (None, None)
     if is_main_process():

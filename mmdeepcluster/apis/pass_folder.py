@@ -112,14 +112,13 @@ class PassFolder:
         """The files to write into, by name."""
         return {name: RowFile(self.partial(name)) for name in self.files}
 
-    def finish(self, write: Callable[[], None], details: Mapping[str, Any]) -> None:
+    def finish(self, write: Callable[[], Mapping[str, Any]]) -> None:
         """Gives the files their names once everything else is written; on the main process.
 
         Args:
-            write: Writes what is made of the rows.
-            details: What else the card shall say.
+            write: Writes what is made of the rows; returns what else the card shall say.
         """
-        write()
+        details = write()
         for name, spec in self.files.items():
             growing = self.folder / f"{name}{PARTIAL}"
             if spec.keep and growing.exists():

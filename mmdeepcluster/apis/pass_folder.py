@@ -85,7 +85,7 @@ class PassFolder:
         card = self._read_card()
         if card is None or overwrite or self._lost():
             self._check_free(card, overwrite)
-            self._create()
+            self._create([] if card is None else card["files"])
         else:
             self._check_same(card)
             if card["complete"]:
@@ -151,9 +151,13 @@ class PassFolder:
             return None
         try:
             card: dict[str, Any] = json.loads(self.card.read_text(encoding="utf-8"))
-            return {"complete": bool(card["complete"]), "identity": dict(card["identity"])}
+            return {
+                "complete": bool(card["complete"]),
+                "identity": dict(card["identity"]),
+                "files": [Path(name).name for name in card["files"]],
+            }
         except (ValueError, KeyError, TypeError):
-            return {"complete": False, "identity": {"card": "damaged"}}
+            return {"complete": False, "identity": {"card": "damaged"}, "files": []}
 
     def _lost(self) -> bool:
         """Whether a start was killed before its files were there."""
@@ -208,7 +212,10 @@ class PassFolder:
                 "--dtype float16"
             )
 
-    def _create(self) -> None:
+    def _create(self, replaced: list[str]) -> None:
+        for name in replaced:
+            (self.folder / name).unlink(missing_ok=True)
+            (self.folder / f"{name}{PARTIAL}").unlink(missing_ok=True)
         self._write_card(False, {})
         self.done.unlink(missing_ok=True)
         for name, spec in self.files.items():

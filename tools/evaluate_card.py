@@ -15,12 +15,15 @@ def parse_args() -> argparse.Namespace:
         description="One evaluation card (card.json, card.md) of a model",
         epilog="The images and protocols stand in configs/benchmarks.",
     )
-    parser.add_argument("config", help="config file of the network")
+    parser.add_argument("config", help="config file of the network, torchvision/NAME or timm/NAME")
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="checkpoint of that config, or weights of its backbone in torchvision's names; "
-        "default: the untrained network",
+        help="checkpoint of a training with this config; default: the untrained network",
+    )
+    parser.add_argument("--weights", help="for a name: file with a state dict of that zoo")
+    parser.add_argument(
+        "--pretrained", action="store_true", help="for a name: download the zoo's own weights"
     )
     parser.add_argument(
         "-b", "--benchmark", nargs="+", required=True, help="files of configs/benchmarks"
@@ -55,6 +58,8 @@ def main() -> None:
         args.benchmark,
         out,
         checkpoint=args.checkpoint,
+        weights=args.weights,
+        pretrained=args.pretrained,
         name=args.name,
         options=args.cfg_options,
         benchmark_options=args.benchmark_options,

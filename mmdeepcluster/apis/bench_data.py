@@ -23,7 +23,7 @@ from mmdeepcluster.evaluation import (
     read_voc_labels,
     voc_image_names,
 )
-from mmdeepcluster.models import BaseAlgorithm
+from mmdeepcluster.models import FeatureModel
 
 if TYPE_CHECKING:
     from mmdeepcluster.apis.benchmark import Benchmark
@@ -47,7 +47,7 @@ class BenchData:
 
     def __init__(
         self,
-        network: BaseAlgorithm,
+        network: FeatureModel,
         cfg: Config,
         benchmark: Benchmark,
         folder: str | Path,

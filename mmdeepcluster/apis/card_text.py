@@ -43,8 +43,8 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     facts = [
         ("config", model["config"] or "-"),
         ("method, backbone", f"{model['method']}; {backbone}"),
-        ("checkpoint", model["checkpoint"] or f"none: untrained, seed {model['seed']}"),
-        ("sha256 of the checkpoint", model["checkpoint_sha256"] or "-"),
+        ("weights", model["origin"]),
+        ("sha256 of the file", model["checkpoint_sha256"] or "-"),
         ("sha256 of the network", f"{card['network_sha256']} (the same afterwards)"),
         ("seeds", ", ".join(f"{item['data']}: {item['seed']}" for item in card["benchmarks"])),
         (

@@ -16,14 +16,15 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import print_log
 
 from mmdeepcluster.apis.bench_data import BenchData
 from mmdeepcluster.apis.benchmark import Benchmark, load_benchmark
 from mmdeepcluster.apis.card_text import card_markdown
-from mmdeepcluster.apis.network import load_network, network_digest
+from mmdeepcluster.apis.network import network_digest
 from mmdeepcluster.apis.protocols import layers_of, run_protocol
-from mmdeepcluster.engine import load_config, merge_options, share_cores, write_atomically
+from mmdeepcluster.engine import load_source, share_cores, write_atomically
 
 CARD_FORMAT = "mmdeepcluster-card-1"
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "mmengine")
@@ -35,6 +36,8 @@ def evaluate_card(
     out: str | Path,
     *,
     checkpoint: str | Path | None = None,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
     name: str | None = None,
     options: Mapping[str, Any] | None = None,
     benchmark_options: Mapping[str, Any] | None = None,
@@ -47,11 +50,13 @@ def evaluate_card(
     of the same network and images is used again, and so are finished SVMs. One process.
 
     Args:
-        config: Config of the network.
+        config: Config of the network, ``torchvision/NAME`` or ``timm/NAME``.
         benchmarks: Files like those under ``configs/benchmarks``.
         out: Folder for ``card.json``, ``card.md`` and the features.
-        checkpoint: Weights, as :func:`~mmdeepcluster.apis.load_network` takes them. Defaults to
-            None, the untrained network of ``randomness.seed``.
+        checkpoint: Checkpoint of a training with this config. Defaults to None, the untrained
+            network of ``randomness.seed``.
+        weights: For a name: file with a state dict in the layout of that zoo.
+        pretrained: For a name: take the weights of that zoo.
         name: What tables call the model. Defaults to the names of config and checkpoint.
         options: What ``--cfg-options`` would set in ``config``.
         benchmark_options: The same for the benchmarks.
@@ -69,9 +74,10 @@ def evaluate_card(
     given = {"protocols": list(protocols)} if protocols else {}
     loaded = [load_benchmark(item, {**(benchmark_options or {}), **given}) for item in benchmarks]
     share_cores()
-    cfg = load_config(config)
-    merge_options(cfg, options or {})
-    network = load_network(cfg, checkpoint)
+    source = load_source(
+        config, checkpoint, weights=weights, pretrained=pretrained, options=options
+    )
+    cfg, network = source.cfg, source.model.to(get_device())
     digest = network_digest(network)
     folder = Path(out)
     results = []
@@ -85,8 +91,8 @@ def evaluate_card(
         raise RuntimeError("the network changed while it was measured")
     card = {
         "format": CARD_FORMAT,
-        "name": name or _name(config, checkpoint),
-        "model": _model(config, cfg, checkpoint),
+        "name": name or _name(config, checkpoint or weights, pretrained),
+        "model": _model(config, cfg, checkpoint or weights) | {"origin": source.origin},
         "network_sha256": digest,
         "network_unchanged": True,
         "benchmarks": [_described(benchmark) for benchmark in loaded],
@@ -102,10 +108,11 @@ def evaluate_card(
     return card
 
 
-def _name(config: Any, checkpoint: str | Path | None) -> str:
+def _name(config: Any, weights: str | Path | None, pretrained: bool) -> str:
     file = config.filename if isinstance(config, Config) else config
     stem = "network" if file is None else Path(file).stem
-    return f"{stem} ({'untrained' if checkpoint is None else Path(checkpoint).name})"
+    trained = "pretrained" if pretrained else "untrained"
+    return f"{stem} ({trained if weights is None else Path(weights).name})"
 
 
 def _model(config: Any, cfg: Config, checkpoint: str | Path | None) -> dict[str, Any]:

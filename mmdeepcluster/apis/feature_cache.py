@@ -16,13 +16,13 @@ from torch import Tensor
 from mmdeepcluster.apis.network import network_digest
 from mmdeepcluster.datasets import BaseImageDataset, ImageView, build_eval_loader
 from mmdeepcluster.engine import ConfigError, write_atomically
-from mmdeepcluster.models import BaseAlgorithm, extract
+from mmdeepcluster.models import FeatureModel, extract
 
 _SUMMARY = "features.json"
 
 
 def cached_features(
-    network: BaseAlgorithm,
+    network: FeatureModel,
     view: ImageView,
     layers: Sequence[str],
     folder: str | Path,
@@ -36,7 +36,7 @@ def cached_features(
     Args:
         network: The network.
         view: Images through the evaluation pipeline.
-        layers: Layers as in :meth:`BaseAlgorithm.extract`.
+        layers: Layers as in :meth:`FeatureModel.extract`.
         folder: Where the matrices go.
         loader_options: Options of :func:`build_eval_loader`: ``batch_size``, ``num_workers``, ...
 
@@ -77,7 +77,7 @@ def cached_features(
 
 
 def layer_shapes(
-    network: BaseAlgorithm, view: ImageView, layers: Sequence[str]
+    network: FeatureModel, view: ImageView, layers: Sequence[str]
 ) -> dict[str, tuple[int, ...]]:
     """Width (D,) of each layer, from a blank image.
 
@@ -92,7 +92,7 @@ def layer_shapes(
     return {name: tuple(value.shape[1:]) for name, value in found.items()}
 
 
-def stage_shapes(network: BaseAlgorithm, view: ImageView) -> dict[str, tuple[int, ...]]:
+def stage_shapes(network: FeatureModel, view: ImageView) -> dict[str, tuple[int, ...]]:
     """Shape (C, H, W) or (D,) of the output of every stage of the backbone, in order.
 
     Raises:
@@ -118,7 +118,7 @@ def view_of(dataset: BaseImageDataset, pipeline: Any) -> ImageView:
         raise ConfigError(" ".join(str(error).split())) from error
 
 
-def _blank(network: BaseAlgorithm, view: ImageView) -> Tensor:
+def _blank(network: FeatureModel, view: ImageView) -> Tensor:
     images = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
     inputs: Tensor = network.data_preprocessor({"inputs": images})["inputs"]
     return inputs
@@ -140,7 +140,7 @@ def _done(folder: Path, source: Mapping[str, str]) -> list[str]:
 
 
 def _write(
-    network: BaseAlgorithm,
+    network: FeatureModel,
     view: ImageView,
     widths: Mapping[str, int],
     folder: Path,

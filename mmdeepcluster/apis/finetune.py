@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from mmdeepcluster.datasets import BaseImageDataset, Draw, ImageView
 from mmdeepcluster.engine import ConfigError, TrainingError, derive_seed
 from mmdeepcluster.evaluation import FinetuneProtocol, stratified_subset
-from mmdeepcluster.models import BaseAlgorithm
+from mmdeepcluster.models import FeatureModel
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FinetuneResult:
 
 
 def finetune(
-    network: BaseAlgorithm,
+    network: FeatureModel,
     train: BaseImageDataset,
     test: ImageView,
     protocol: FinetuneProtocol,
@@ -111,7 +111,7 @@ def _labels(dataset: BaseImageDataset, name: str) -> NDArray[np.int64]:
     return np.asarray(dataset.eval_labels)
 
 
-def _head(network: BaseAlgorithm, num_classes: int, test: ImageView, seed: int) -> nn.Linear:
+def _head(network: FeatureModel, num_classes: int, test: ImageView, seed: int) -> nn.Linear:
     blank = torch.zeros(2, *test.image_shape, dtype=torch.uint8)
     with torch.no_grad():
         inputs = network.data_preprocessor({"inputs": blank})["inputs"]
@@ -154,7 +154,7 @@ def _loader(view: ImageView, batches: list[Any], num_workers: int) -> DataLoader
 
 
 def _epoch(
-    network: BaseAlgorithm,
+    network: FeatureModel,
     head: nn.Linear,
     optimizer: torch.optim.Optimizer,
     loader: DataLoader[dict[str, Any]],
@@ -179,7 +179,7 @@ def _epoch(
 
 @torch.no_grad()
 def _accuracy(
-    network: BaseAlgorithm,
+    network: FeatureModel,
     head: nn.Linear,
     test: ImageView,
     truth: NDArray[np.int64],

@@ -14,7 +14,6 @@ from PIL import Image
 from mmdeepcluster.apis import (
     deepercluster_report,
     evaluate_card,
-    load_network,
     read_cards,
     results_markdown,
     voc_svm,
@@ -23,7 +22,7 @@ from mmdeepcluster.apis import (
 from mmdeepcluster.apis.feature_cache import cached_features, view_of
 from mmdeepcluster.apis.network import network_digest
 from mmdeepcluster.datasets import Digits, build_eval_loader
-from mmdeepcluster.engine import ConfigError
+from mmdeepcluster.engine import ConfigError, load_source
 from mmdeepcluster.evaluation import (
     PROBE_PROTOCOLS,
     knn_accuracy,
@@ -58,14 +57,14 @@ def values(card, kind, metric):
 
 @pytest.fixture(scope="module")
 def network():
-    return load_network(CONFIG)
+    return load_source(CONFIG).model
 
 
 @pytest.fixture(scope="module")
 def features(network):
     pipeline = Config.fromfile(CONFIG).eval_pipeline
     view = view_of(Digits("test"), pipeline)
-    return extract(network, build_eval_loader(view, **LOADER), ("backbone", "relu_1.grid14"))
+    return extract(network, build_eval_loader(view, **LOADER), ("backbone", "relu_1.grid28"))
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +92,12 @@ def test_numbers_are_those_of_the_functions_r62_r68(card, features):
 
 def test_probes_of_all_layers_with_the_best_one_r62_r66(card, features):
     rows = values(card, "linear-odc", "top1")
-    assert [row["layer"] for row in rows] == ["relu_1.grid14", "relu_2.grid5"]
+    assert [row["layer"] for row in rows] == ["relu_1.grid28", "relu_2.grid10"]
     assert sum(row["best"] for row in rows) == 1
     assert max(rows, key=lambda row: row["value"])["best"]
     assert rows[0]["protocol"].endswith("-cached-near9000")
     labels = torch.from_numpy(Digits("test").eval_labels)
-    one = {"relu_1.grid14": features["relu_1.grid14"]}
+    one = {"relu_1.grid28": features["relu_1.grid28"]}
     protocol = PROBE_PROTOCOLS["linear-odc"].shortened(2)
     from mmdeepcluster.engine import derive_seed
 
@@ -147,9 +146,9 @@ def test_the_cache_knows_its_network_and_adds_layers(network, tmp_path, features
     assert torch.equal(found["backbone"], features["backbone"])
     mapped = np.load(tmp_path / "features_backbone.npy", mmap_mode="r")
     assert mapped.shape == features["backbone"].shape and mapped.dtype == np.float32
-    both = cached_features(network, view, ["backbone", "relu_1.grid14"], tmp_path, LOADER)
-    assert torch.equal(both["relu_1.grid14"], features["relu_1.grid14"])
-    other = load_network(CONFIG, options={"randomness.seed": 1})
+    both = cached_features(network, view, ["backbone", "relu_1.grid28"], tmp_path, LOADER)
+    assert torch.equal(both["relu_1.grid28"], features["relu_1.grid28"])
+    other = load_source(CONFIG, seed=1).model
     changed = cached_features(other, view, ["backbone"], tmp_path, LOADER)
     assert not torch.equal(changed["backbone"], features["backbone"])
     with pytest.raises(ConfigError, match=r"unknown layers \['relu_9'\]; this model has \['neck'"):
@@ -158,7 +157,7 @@ def test_the_cache_knows_its_network_and_adds_layers(network, tmp_path, features
 
 def test_a_network_that_changes_is_noticed_r62(network, tmp_path, monkeypatch):
     view = view_of(Digits("test"), Config.fromfile(CONFIG).eval_pipeline)
-    changing = load_network(CONFIG)
+    changing = load_source(CONFIG).model
     module = sys.modules[cached_features.__module__]
     original = module.extract
 
@@ -172,13 +171,14 @@ def test_a_network_that_changes_is_noticed_r62(network, tmp_path, monkeypatch):
         cached_features(changing, view, ["backbone"], tmp_path, LOADER)
 
 
-def test_fine_tuning_with_few_labels_r68(out, network):
+def test_fine_tuning_with_few_labels_r68(tmp_path, network):
     before = network_digest(network)
     changes = {"protocols": ["semi-10"], "finetune": {"epochs": 2, "batch_size": 16}}
-    cards = [evaluate_card(CONFIG, [benchmark(**changes)], out) for _ in range(2)]
+    cards = [evaluate_card(CONFIG, [benchmark(**changes)], tmp_path) for _ in range(2)]
     rows = [values(card, "semi-10", "top1")[0] for card in cards]
     assert rows[0]["value"] == rows[1]["value"]
-    assert rows[0]["details"]["num_labelled"] == 36
+    sizes = np.bincount(Digits("test").eval_labels)
+    assert rows[0]["details"]["num_labelled"] == np.round(0.1 * sizes).sum() == 39
     assert rows[0]["protocol"].startswith("finetune10%-e2-") and "-b16-" in rows[0]["protocol"]
     assert {card["network_sha256"] for card in cards} == {before}
 
@@ -313,20 +313,24 @@ def test_labels_missing_for_a_probe(tmp_path):
     assert evaluate_card(CONFIG, [made], tmp_path / "card")["results"]
 
 
-def test_weights_of_a_backbone_in_torchvisions_names(tmp_path):
-    config = ROOT / "configs" / "odc" / "odc_r18_cifar10.py"
-    network = load_network(config, options={"randomness.seed": 3})
-    weights = network.backbone.state_dict()
-    torch.save(weights | {"fc.weight": torch.zeros(10, 512)}, tmp_path / "r18.pth")
-    loaded = load_network(config, tmp_path / "r18.pth")
-    for name, value in loaded.backbone.state_dict().items():
-        assert torch.equal(value, weights[name])
-    weights.pop("conv1.weight")
-    torch.save(weights | {"extra": torch.zeros(1)}, tmp_path / "wrong.pth")
-    with pytest.raises(ConfigError, match=r"1 weights are missing.*conv1\.weight.*1 are unknown"):
-        load_network(config, tmp_path / "wrong.pth")
-    with pytest.raises(ConfigError, match="does not exist"):
-        load_network(config, tmp_path / "none.pth")
+def test_a_network_of_torchvision_by_name(tmp_path):
+    source = load_source("torchvision/resnet18", seed=3)
+    weights = source.model.backbone.state_dict() | {"fc.weight": torch.zeros(10, 512)}
+    torch.save(weights, tmp_path / "r18.pth")
+    small = [
+        {"type": "RGB"},
+        {"type": "Resize", "size": 32},
+        {"type": "CenterCrop", "size": 32},
+        {"type": "PILToTensor"},
+    ]
+    made = benchmark(protocols=["knn"], eval_pipeline=small)
+    cards = [
+        evaluate_card("torchvision/resnet18", [made], tmp_path / str(number), **options)
+        for number, options in enumerate(({"weights": tmp_path / "r18.pth"}, {}))
+    ]
+    assert cards[0]["network_sha256"] == network_digest(source.model)
+    assert cards[0]["network_sha256"] != cards[1]["network_sha256"]
+    assert cards[0]["model"]["checkpoint_sha256"] and cards[0]["name"] == "resnet18 (r18.pth)"
 
 
 def test_the_tools(out, card, tmp_path, monkeypatch, capsys):

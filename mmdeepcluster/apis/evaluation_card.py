@@ -166,7 +166,7 @@ def _versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return found | {"torch": torch.__version__}  # with the build, such as +cu126
 
 
 def _finite(value: Any) -> Any:

@@ -46,6 +46,10 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         ("weights", model["origin"]),
         ("sha256 of the file", model["checkpoint_sha256"] or "-"),
         ("sha256 of the network", f"{card['network_sha256']} (the same afterwards)"),
+        *(
+            (f"images of {item['data']}", _steps(item["eval_pipeline"]))
+            for item in card["benchmarks"]
+        ),
         ("seeds", ", ".join(f"{item['data']}: {item['seed']}" for item in card["benchmarks"])),
         (
             "hardware",
@@ -75,6 +79,13 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     ]
     if best:
         parts += ["## Best layer", "\n".join(best)]
+    warnings = dict.fromkeys(
+        f"- {row['data']}, {row['layer']}: {text}"
+        for row in card["results"]
+        for text in row["details"].get("warnings", ())
+    )
+    if warnings:
+        parts += ["## Signs of collapse", "\n".join(warnings)]
     header = ("data", "protocol", "metric", "layer", "value", "protocol id", "seconds")
     notes = (
         "Numbers of different protocol ids do not compare. `cached`: classifiers saw one fixed "
@@ -83,3 +94,12 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     )
     parts += ["## Results", markdown_table(header, results), notes]
     return "\n\n".join(parts) + "\n"
+
+
+def _steps(pipeline: Sequence[Mapping[str, Any]]) -> str:
+    """Transforms in short: ``RGB, Resize(size=256), ...``."""
+    texts = []
+    for step in pipeline:
+        options = ", ".join(f"{key}={value}" for key, value in step.items() if key != "type")
+        texts.append(f"{step['type']}({options})" if options else str(step["type"]))
+    return ", ".join(texts)

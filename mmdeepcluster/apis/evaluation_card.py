@@ -95,7 +95,7 @@ def evaluate_card(
         "model": _model(config, cfg, checkpoint or weights) | {"origin": source.origin},
         "network_sha256": digest,
         "network_unchanged": True,
-        "benchmarks": [_described(benchmark) for benchmark in loaded],
+        "benchmarks": [_described(benchmark, cfg) for benchmark in loaded],
         "results": results,
         "hardware": _hardware(),
         "versions": _versions(),
@@ -128,13 +128,14 @@ def _model(config: Any, cfg: Config, checkpoint: str | Path | None) -> dict[str,
     }
 
 
-def _described(benchmark: Benchmark) -> dict[str, Any]:
+def _described(benchmark: Benchmark, cfg: Config) -> dict[str, Any]:
     return {
         "data": benchmark.data,
         "protocols": list(benchmark.protocols),
         "train": benchmark.train,
         "test": benchmark.test,
         "voc": benchmark.voc,
+        "eval_pipeline": benchmark.eval_pipeline or cfg.eval_pipeline,
         "seed": benchmark.seed,
     }
 

@@ -20,12 +20,15 @@ from mmdeepcluster.engine import ConfigError, derive_seed
 from mmdeepcluster.evaluation import (
     FINETUNE_PROTOCOLS,
     PROBE_PROTOCOLS,
+    TrainingSigns,
     cluster_health,
     clustering_scores,
+    collapse_warnings,
     feature_spread,
     knn_accuracy,
     label_change_ratio,
     normalized_mutual_info,
+    num_zero_rows,
     probe_layers,
     protocol_id,
     rank_me,
@@ -164,7 +167,8 @@ def _retrieval(data: BenchData, name: str) -> list[Row]:
 
 def _label_free(data: BenchData, name: str) -> list[Row]:
     layer = data.benchmark.layer
-    features = l2_normalize(data.features("train", (layer,))[layer])
+    rows = data.features("train", (layer,))[layer]
+    features = l2_normalize(rows)
     number = data.benchmark.num_clusters or DEFAULT_CLUSTERS
     runs = [_kmeans(data, "train", layer, number, run) for run in range(2)]
     first, second = (run.numpy() for run in runs)
@@ -179,7 +183,15 @@ def _label_free(data: BenchData, name: str) -> list[Row]:
         "nmi_between_seeds": normalized_mutual_info(first, second),
         "change_between_seeds": label_change_ratio(first, renamed),
     }
-    return [_row(label, metric, layer, value) for metric, value in values.items()]
+    signs = TrainingSigns(
+        health=health,
+        zero_share=num_zero_rows(rows) / len(rows),
+        spread=values["spread"],
+        rank_me=values["rank_me"],
+        feature_dim=rows.shape[1],
+    )
+    details = {"warnings": [str(warning) for warning in collapse_warnings(signs)]}
+    return [_row(label, metric, layer, value, details) for metric, value in values.items()]
 
 
 def _kmeans(data: BenchData, part: str, layer: str, number: int, run: int) -> Tensor:
@@ -228,7 +240,8 @@ def _voc_low_shot(data: BenchData, name: str) -> list[Row]:
         num_workers=data.num_workers,
         results=data.folder / f"voc_low_shot_{benchmark.svm_cost_list}.jsonl",
     )
-    label = f"{result.protocol}-x{benchmark.low_shot_samples}"
+    draws = "" if drawn is None else "published"
+    label = f"{result.protocol}-{draws}x{benchmark.low_shot_samples}"
     rows = [
         _row(label, f"map_k{score.k}", benchmark.layer, score.mean_ap, asdict(score))
         for score in result.scores

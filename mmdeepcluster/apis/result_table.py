@@ -9,6 +9,7 @@ from typing import Any
 
 from mmdeepcluster.apis.card_text import is_share, markdown_table, shown
 from mmdeepcluster.apis.evaluation_card import CARD_FORMAT
+from mmdeepcluster.apis.protocols import PROTOCOLS
 from mmdeepcluster.engine import ConfigError
 from mmdeepcluster.evaluation import TAGS, paper_protocols, paper_results
 
@@ -29,7 +30,7 @@ def read_cards(paths: Sequence[str | Path]) -> list[Row]:
 
     Returns:
         Rows with ``model``, ``data``, ``protocol``, ``family``, ``metric``, ``layer``, ``value``,
-        ``best`` (of a layer), ``tag`` and ``source``.
+        ``best`` (of a layer), ``tag``, ``source`` and ``about``.
 
     Raises:
         ConfigError: If a file is no card, or two cards of different networks have one name.
@@ -45,7 +46,8 @@ def read_cards(paths: Sequence[str | Path]) -> list[Row]:
         for row in card["results"]:
             own = {key: row.get(key) for key in ("data", "protocol", "metric", "layer", "best")}
             family = _FAMILIES.get(row["kind"], row["kind"])
-            value = {"value": row["value"], "tag": _OURS, "source": str(path)}
+            about = PROTOCOLS[row["kind"]].about if row["kind"] in PROTOCOLS else ""
+            value = {"value": row["value"], "tag": _OURS, "source": str(path), "about": about}
             rows.append({"model": name, "family": family, **own, **value})
     return rows
 
@@ -91,7 +93,7 @@ def results_markdown(rows: Sequence[Row], merge: bool = False) -> str:
     for data in dict.fromkeys(row["data"] for row in rows):
         own = [row for row in rows if row["data"] == data]
         parts += [f"## {data}", _wide(own, marks, merge), *_per_layer(own, marks)]
-    about = paper_protocols()
+    about = {row["protocol"]: row.get("about", "") for row in rows} | paper_protocols()
     legend = [(f"[{mark}]", f"`{name}`", about.get(name, "")) for name, mark in marks.items()]
     tags = ", ".join(f"{tag}: {text}" for tag, text in TAGS.items())
     notes = (
@@ -140,7 +142,8 @@ def _wide(rows: Sequence[Row], marks: Mapping[str, str], merge: bool) -> str:
         mark = "" if merge else f" [{marks[row['protocol']]}]"
         columns.setdefault(column, f"{row['family']} {row['metric']}{unit}{mark}")
         cell = shown(row["metric"], row["value"])
-        if row.get("best") or row["tag"] != _OURS:
+        # A card says "backbone" unless another layer was asked for.
+        if row.get("best") or row["tag"] != _OURS or row["layer"] != "backbone":
             cell += f" ({row['layer'].partition('.')[0]})"
         if merge:
             cell += f" [{marks[row['protocol']]}]"

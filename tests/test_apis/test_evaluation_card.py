@@ -118,6 +118,20 @@ def test_quality_without_labels_r69(card):
     }
 
 
+def test_collapsed_features_raise_the_alarm_r69(tmp_path):
+    source = load_source(CONFIG)
+    with torch.no_grad():
+        source.model.backbone.get_submodule("conv2").weight.zero_()
+    path = tmp_path / "collapsed.pth"
+    state = {f"backbone.{k}": v for k, v in source.model.backbone.state_dict().items()}
+    state |= {f"neck.{k}": v for k, v in source.model.neck.state_dict().items()}
+    torch.save({"state_dict": state}, path)
+    made = benchmark(protocols=["label-free"], num_clusters=4)
+    card = evaluate_card(CONFIG, [made], tmp_path / "card", checkpoint=path)
+    assert "constant_features" in (tmp_path / "card" / "card.md").read_text()
+    assert not (values(card, "label-free", "spread")[0]["value"] > 0.1)
+
+
 def test_the_card_says_how_it_came_about(card, out, network):
     assert card["network_sha256"] == network_digest(network) and card["network_unchanged"]
     assert card["model"]["checkpoint"] is None and card["model"]["method"] == "ODC"
@@ -125,6 +139,7 @@ def test_the_card_says_how_it_came_about(card, out, network):
     assert json.loads((out / "card.json").read_text())["results"] == card["results"]
     text = (out / "card.md").read_text()
     assert "# untrained LeNet-5" in text and "knn5-cosine-t0.07" in text
+    assert "Grayscale, Resize(size=32), CenterCrop(size=32)" in text
     assert "## Best layer" in text and "(best)" in text
     for row in card["results"]:
         assert {"data", "protocol", "metric", "layer", "value", "seconds"} <= set(row)
@@ -243,6 +258,7 @@ def test_cards_and_papers_in_one_table(card, out, tmp_path):
         next(c.strip() for c in header.split("|") if "knn top1" in c)
     )
     assert mine.split("|")[column].strip() == "-"  # the first k-NN column is the other card's
+    assert "weighted k nearest neighbours" in text
     merged = results_markdown(rows, merge=True)
     header = next(line for line in merged.splitlines() if line.startswith("| model"))
     assert header.count("knn top1") == 1

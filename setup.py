@@ -32,7 +32,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["mmdeepcluster", "mmdeepcluster.*"]),
-    package_data={"mmdeepcluster": ["py.typed"]},
+    package_data={"mmdeepcluster": ["py.typed", "evaluation/*.yaml"]},
     install_requires=requirements("runtime"),
     extras_require={
         name: requirements(name) for name in ("faiss", "faiss_gpu", "tests", "optional")

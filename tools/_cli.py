@@ -26,10 +26,16 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(main: Callable[[], Any]) -> None:
+def run(
+    main: Callable[[], Any], interrupted: str = "--resume continues from the last checkpoint"
+) -> None:
     """Runs a tool; an error that is the user's to mend is one line and exit code 1.
 
     ``MMDEEPCLUSTER_TRACEBACK=1`` shows where it came from.
+
+    Args:
+        main: The tool.
+        interrupted: What to do after Ctrl-C.
     """
     from mmdeepcluster.engine import (
         ConfigError,
@@ -54,7 +60,7 @@ def run(main: Callable[[], Any]) -> None:
         leave_processes()
         sys.exit(reason.exit_code)
     except KeyboardInterrupt:
-        print("interrupted; --resume continues from the last checkpoint", file=sys.stderr)
+        print(f"interrupted; {interrupted}", file=sys.stderr)
         sys.exit(130)
     leave_processes()
 
@@ -66,4 +72,35 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
         choices=LAUNCHERS,
         default="none",
         help="what started this process, where there are several (tools/dist_train.sh says it)",
+    )
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--images``, ``--split``, ``--labels`` and ``--unreadable``."""
+    parser.add_argument(
+        "--images",
+        metavar="FOLDER_OR_LIST",
+        help="folder of images, or list file with a path per line; default: the config's data set",
+    )
+    parser.add_argument("--split", help="another split of the config's data set")
+    parser.add_argument(
+        "--labels",
+        action="store_true",
+        help="with --images: folder names, or numbers behind the names of a list, are classes",
+    )
+    parser.add_argument(
+        "--unreadable",
+        choices=("fail", "skip", "trust"),
+        default="fail",
+        help="with --images: files that cannot be read are an error, are left out and listed, or "
+        "are not looked for beforehand",
+    )
+
+
+def add_pass(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--batch-size``, ``--num-workers`` and ``--overwrite``."""
+    parser.add_argument("--batch-size", type=int, help="images at once; default: the config's")
+    parser.add_argument("--num-workers", type=int, help="data workers; default: the config's")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what another command left in --out"
     )

@@ -1,19 +1,46 @@
 """The verbs for Python users; the tools call these."""
 
+from mmdeepcluster.apis.assign import assign
+from mmdeepcluster.apis.card_text import best_layers, shown
+from mmdeepcluster.apis.claims_report import deepercluster_report
+from mmdeepcluster.apis.cluster_model import ClusterAssignment, ClusterModel
 from mmdeepcluster.apis.embed_features import embed_features
 from mmdeepcluster.apis.evaluate import evaluate
+from mmdeepcluster.apis.evaluation_card import evaluate_card
+from mmdeepcluster.apis.export_clusters import export_clusters, export_model
+from mmdeepcluster.apis.extract_features import extract_features
+from mmdeepcluster.apis.finetune import finetune
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
+from mmdeepcluster.apis.result_table import read_cards, results_markdown, with_papers
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
 from mmdeepcluster.apis.train import prepare_training, train
+from mmdeepcluster.apis.voc_low_shot import voc_low_shot
+from mmdeepcluster.apis.voc_svm import voc_svm
 
 __all__ = [
+    "ClusterAssignment",
+    "ClusterModel",
+    "assign",
+    "best_layers",
+    "deepercluster_report",
     "embed_features",
     "evaluate",
+    "evaluate_card",
+    "export_clusters",
+    "export_model",
+    "extract_features",
+    "finetune",
     "initial_alignment",
     "load_sweep",
     "prepare_training",
     "rank_by_initial_alignment",
+    "read_cards",
+    "results_markdown",
     "run_sweep",
+    "shown",
     "train",
+    "voc_low_shot",
+    "voc_svm",
+    "with_papers",
 ]

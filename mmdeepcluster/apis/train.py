@@ -25,6 +25,7 @@ from mmdeepcluster.engine import (
     resolve_config,
     share_cores,
     warn_if_short,
+    write_left_out,
 )
 
 
@@ -128,13 +129,8 @@ def _use_checkpoint(cfg: Config, checkpoint: str | Path | None) -> None:
 
 def _write_unreadable(resolved: ResolvedConfig) -> None:
     """Lists the images that were left out, and why, for the person who has to look at them."""
-    dataset = resolved.dataset
-    if dataset.num_unreadable and is_main_process():
-        path = Path(resolved.cfg.work_dir) / "unreadable.txt"
-        with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            for name, reason in dataset.left_out():
-                file.write(f"{name}\t{' '.join(reason.split())}\n")
-        print_log(f"{dataset.num_unreadable} unreadable images are listed in {path}", "current")
+    if is_main_process():
+        write_left_out(Path(resolved.cfg.work_dir) / "unreadable.txt", resolved.dataset)
 
 
 def _use_amp(cfg: Config) -> None:

@@ -4,6 +4,8 @@ from mmdeepcluster.datasets.base import ArrayImageDataset, BaseImageDataset
 from mmdeepcluster.datasets.digits import Digits
 from mmdeepcluster.datasets.file_check import find_unreadable
 from mmdeepcluster.datasets.folder import ImageFolder
+from mmdeepcluster.datasets.given_images import given_images
+from mmdeepcluster.datasets.image_files import ImageFileDataset
 from mmdeepcluster.datasets.image_list import ImageList
 from mmdeepcluster.datasets.image_view import ImageView
 from mmdeepcluster.datasets.loader import build_eval_loader, build_train_loader
@@ -36,6 +38,7 @@ __all__ = [
     "Digits",
     "Draw",
     "FashionMNIST",
+    "ImageFileDataset",
     "ImageFolder",
     "ImageList",
     "ImageView",
@@ -45,5 +48,6 @@ __all__ = [
     "build_pipeline",
     "build_train_loader",
     "find_unreadable",
+    "given_images",
     "load_rgb",
 ]

@@ -56,6 +56,10 @@ class BaseImageDataset(ABC):
     def sample_name(self, index: int) -> str:
         """Name of a sample for people: the path below the root, or ``'<split>/<index>'``."""
 
+    def file_path(self, index: int) -> str | None:
+        """The file of a sample, None where images are no files."""
+        return None
+
     @abstractmethod
     def fingerprint_parts(self) -> Iterator[bytes]:
         """Yields what identifies all images and their order, whatever the root is."""

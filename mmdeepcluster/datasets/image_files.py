@@ -114,7 +114,7 @@ class ImageFileDataset(BaseImageDataset):
         Raises:
             OSError: the file cannot be read and ``unreadable='trust'``; the message names it.
         """
-        path = _join(self.root, self.sample_name(index))
+        path = self.file_path(index)
         try:
             return load_rgb(path)
         except Exception as error:
@@ -131,6 +131,10 @@ class ImageFileDataset(BaseImageDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} is outside [0, {len(self)})")
         return self._names[index + int(np.searchsorted(self._shifts, index, "right"))]
+
+    def file_path(self, index: int) -> str:
+        """The file, below the root as that was given."""
+        return _join(self.root, self.sample_name(index))
 
     def fingerprint_parts(self) -> Iterator[bytes]:
         """Yields a digest of relative paths and sizes; reading all contents takes hours.

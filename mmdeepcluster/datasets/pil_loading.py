@@ -56,7 +56,7 @@ def load_rgb(path: str | Path) -> Image.Image:
     """
     with Image.open(path, formats=READABLE_FORMATS) as image:
         image.load()
-        return _to_rgb(_upright(image))
+        return to_rgb(_upright(image))
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -71,8 +71,12 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if operation is None else image.transpose(operation)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Converts a decoded image of any mode to RGB."""
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts a decoded image of any mode to RGB; how is said at :func:`load_rgb`.
+
+    Raises:
+        ValueError: a float image holds NaN or infinity.
+    """
     if image.mode == "F" or image.mode.startswith("I"):
         image = _to_eight_bits(image)
     if image.mode == "La":  # premultiplied grey converts to LA alone
@@ -110,7 +114,7 @@ def find_defect(path: str | Path) -> str | None:
         with Image.open(path, formats=READABLE_FORMATS) as image:
             if image.format != "JPEG":
                 image.load()
-                _to_rgb(image)
+                to_rgb(image)
                 return None
             # Only decoding finds a truncated JPEG: Image.verify() does not. At 1/8 size and
             # without colour conversion the whole stream is still read, in 1/4 to 2/3 of the time.

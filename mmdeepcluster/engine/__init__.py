@@ -5,52 +5,91 @@ from mmdeepcluster.engine.build import build_runner, default_work_dir, eval_load
 from mmdeepcluster.engine.checkpoint_io import (
     find_last_checkpoint,
     read_checkpoint,
+    rename_durably,
+    replacing,
     write_atomically,
 )
+from mmdeepcluster.engine.config_schema import did_you_mean
 from mmdeepcluster.engine.errors import ConfigError, TrainingError, TrainingInterruptedError
-from mmdeepcluster.engine.launch import LAUNCHERS, from_main, join_processes, leave_processes
+from mmdeepcluster.engine.feature_source import (
+    FeatureSource,
+    load_source,
+    network_config,
+    open_images,
+)
+from mmdeepcluster.engine.launch import (
+    LAUNCHERS,
+    from_main,
+    join_processes,
+    leave_processes,
+    start_processes,
+)
 from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
 from mmdeepcluster.engine.report import FinalResult, finalize
 from mmdeepcluster.engine.resolve_config import (
     ResolvedConfig,
+    build_dataset,
     load_config,
     merge_options,
+    prepare_config,
     resolve_config,
 )
 from mmdeepcluster.engine.runner import DeepClusterRunner, build_algorithm, load_algorithm
+from mmdeepcluster.engine.sample_table import (
+    FIRST_COLUMNS,
+    sample_chunks,
+    write_left_out,
+    write_table,
+)
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
 from mmdeepcluster.engine.summary import describe, warn_if_short
 from mmdeepcluster.engine.threads import share_cores
+from mmdeepcluster.engine.zoo import is_zoo_name
 
 __all__ = [
+    "FIRST_COLUMNS",
     "LAUNCHERS",
     "BFloat16OptimWrapper",
     "ConfigError",
     "DeepClusterRunner",
+    "FeatureSource",
     "FinalResult",
     "ResolvedConfig",
     "TrainingError",
     "TrainingInterruptedError",
     "build_algorithm",
+    "build_dataset",
     "build_runner",
     "cpu_has_bfloat16",
     "default_work_dir",
     "derive_seed",
     "describe",
+    "did_you_mean",
     "eval_loader",
     "finalize",
     "find_last_checkpoint",
     "from_main",
     "get_algorithm",
+    "is_zoo_name",
     "join_processes",
     "leave_processes",
     "load_algorithm",
     "load_config",
+    "load_source",
     "merge_options",
+    "network_config",
+    "open_images",
+    "prepare_config",
     "read_checkpoint",
+    "rename_durably",
+    "replacing",
     "resolve_config",
+    "sample_chunks",
     "seed_everything",
     "share_cores",
+    "start_processes",
     "warn_if_short",
     "write_atomically",
+    "write_left_out",
+    "write_table",
 ]

@@ -12,7 +12,8 @@ import logging
 import os
 import pickle
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,28 +32,36 @@ _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = ".", ".tmp"
 HISTORY_LENGTH = 4096
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Hands out a file beside ``path`` to be written, which replaces it at the end of the block.
+
+    ``path`` is the old or the new file at any instant, and the old one if the block fails.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    temporary = path.with_name(f"{_TEMPORARY_PREFIX}{path.name}{_TEMPORARY_SUFFIX}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        rename_durably(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, data: dict[str, Any] | str) -> None:
     """Writes a checkpoint or a text so that ``path`` is the old or the new file at any instant.
 
     Raises:
         OSError: If the file cannot be written; the old one is then intact.
     """
-    temporary = path.with_name(f"{_TEMPORARY_PREFIX}{path.name}{_TEMPORARY_SUFFIX}")
-    try:
-        _write(temporary, data)
-        _rename(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write(path: Path, data: dict[str, Any] | str) -> None:
-    with path.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         if isinstance(data, str):
             file.write(data.encode())
         else:
             _serialize(data, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _serialize(data: dict[str, Any], file: IO[bytes]) -> None:
@@ -66,8 +75,9 @@ def _serialize(data: dict[str, Any], file: IO[bytes]) -> None:
         raise OSError(f"torch.save: {str(error).splitlines()[0]}") from error
 
 
-def _rename(temporary: Path, path: Path) -> None:
-    temporary.replace(path)
+def rename_durably(source: Path, path: Path) -> None:
+    """Renames a file, which a crash of the machine does not undo."""
+    source.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +17,7 @@ from mmdeepcluster.engine.build import eval_loader, heldout_dataset
 from mmdeepcluster.engine.evaluation_options import EvaluationOptions
 from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
+from mmdeepcluster.engine.sample_table import write_table
 from mmdeepcluster.engine.seeding import derive_seed
 from mmdeepcluster.evaluation import (
     cluster_health,
@@ -253,20 +252,12 @@ def write_samples(
     Columns: ``index``, ``path``, ``label`` (name of the known class, or empty), ``cluster`` and
     ``distance`` (the assigner's answer), ``bank_label`` (the label at the end of training).
     """
-    labels, names = dataset.eval_labels, dataset.class_names
-    columns = (assignment.cluster, assignment.distance, bank_labels.cpu())
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(("index", "path", "label", "cluster", "distance", "bank_label"))
-        # In parts: a hundred million Python numbers would not fit.
-        parts = zip(*(column.split(_ROWS_A_PART) for column in columns), strict=True)
-        rows = (zip(*(column.tolist() for column in part), strict=True) for part in parts)
-        for index, (cluster, distance, bank) in enumerate(chain.from_iterable(rows)):
-            label = "" if labels is None else str(labels[index])
-            if names is not None and label:
-                label = names[int(label)]
-            name = dataset.sample_name(index)
-            writer.writerow((index, name, label, cluster, f"{distance:.6f}", bank))
+    columns = {
+        "cluster": assignment.cluster.numpy(),
+        "distance": assignment.distance.numpy(),
+        "bank_label": bank_labels.cpu().numpy(),
+    }
+    write_table(path, dataset, columns)
 
 
 def _gather_subset(features: Tensor, share: RowShare, max_samples: int, seed: int) -> Tensor:

@@ -65,6 +65,25 @@ def resolve_config(
         ConfigError: One line that names the key, what was found, and the remedy.
     """
     options = dict(options or {})
+    cfg, replaced = _prepare(config, options)
+    dataset = build_dataset(cfg.dataset)
+    if replaced:
+        _use_auto_sizes(cfg, len(dataset), options)
+    _write_sizes(cfg, len(dataset))
+    return ResolvedConfig(cfg, dataset)
+
+
+def prepare_config(config: str | Path | Config, options: Mapping[str, Any] | None = None) -> Config:
+    """Merges options and refuses unknown keys, as :func:`resolve_config`; opens no data set.
+
+    Raises:
+        ConfigError: As there.
+    """
+    return _prepare(config, dict(options or {}))[0]
+
+
+def _prepare(config: str | Path | Config, options: dict[str, Any]) -> tuple[Config, bool]:
+    """The config with its options, checked, and whether ``data_root`` replaced its images."""
     cfg = load_config(config)
     check_option_roots(options, cfg)
     merge_options(cfg, options)
@@ -73,11 +92,7 @@ def resolve_config(
     _expand_vis_backends(cfg)
     replaced = _apply_data_root(cfg, options)
     check_config(cfg)
-    dataset = build_dataset(cfg.dataset)
-    if replaced:
-        _use_auto_sizes(cfg, len(dataset), options)
-    _write_sizes(cfg, len(dataset))
-    return ResolvedConfig(cfg, dataset)
+    return cfg, replaced
 
 
 def _import_custom_modules(cfg: Config) -> None:

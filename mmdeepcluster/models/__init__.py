@@ -8,16 +8,24 @@ from mmdeepcluster.models.algorithms import (
     DeepCluster,
     DeeperCluster,
     DrawGroup,
+    FeatureModel,
     OnlineAlgorithm,
     Reclustering,
 )
 from mmdeepcluster.models.calibration import calibrate_batch_norm
-from mmdeepcluster.models.extraction import ExtractionStoppedError, extract
+from mmdeepcluster.models.extraction import extract
 from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
 from mmdeepcluster.models.memories import LabelBank, ODCMemory
 from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck
 from mmdeepcluster.models.preprocessor import ImagePreprocessor
+from mmdeepcluster.models.row_pass import (
+    ExtractionStoppedError,
+    PassProgress,
+    check_finite,
+    feature_rows,
+    on_host,
+)
 
 __all__ = [
     "ODC",
@@ -30,15 +38,20 @@ __all__ = [
     "DeeperCluster",
     "DrawGroup",
     "ExtractionStoppedError",
+    "FeatureModel",
     "ImagePreprocessor",
     "LabelBank",
     "ODCMemory",
     "ODCNeck",
     "OnlineAlgorithm",
+    "PassProgress",
     "ProductHead",
     "Reclustering",
     "TwoLevelHead",
     "backbones",
     "calibrate_batch_norm",
+    "check_finite",
     "extract",
+    "feature_rows",
+    "on_host",
 ]

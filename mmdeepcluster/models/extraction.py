@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,25 +14,25 @@ from mmengine.dist import (
     all_gather_object,
     broadcast,
     get_world_size,
-    is_main_process,
 )
 from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.clustering import RowShare
-from mmdeepcluster.models.algorithms import BaseAlgorithm
-
-_PROGRESS_SECONDS = 10.0
-
-
-class ExtractionStoppedError(RuntimeError):
-    """A pass was given up because a process was asked to stop."""
+from mmdeepcluster.models.algorithms import FeatureModel
+from mmdeepcluster.models.row_pass import (
+    ExtractionStoppedError,
+    PassProgress,
+    check_finite,
+    feature_rows,
+    forward_batch,
+)
 
 
 @torch.no_grad()
 def extract(
-    algorithm: BaseAlgorithm,
+    algorithm: FeatureModel,
     loader: DataLoader[dict[str, Tensor]],
     layers: Sequence[str] | None = None,
     out: dict[str, Tensor] | None = None,
@@ -88,7 +87,7 @@ def extract(
 
 
 def _extract_share(
-    algorithm: BaseAlgorithm,
+    algorithm: FeatureModel,
     loader: DataLoader[dict[str, Tensor]],
     layers: tuple[str, ...],
     results: dict[str, Tensor],
@@ -127,7 +126,7 @@ def _extract_share(
 
 
 def _write_share(
-    algorithm: BaseAlgorithm,
+    algorithm: FeatureModel,
     loader: DataLoader[dict[str, Tensor]],
     layers: tuple[str, ...],
     results: dict[str, Tensor],
@@ -143,32 +142,20 @@ def _write_share(
     if not isinstance(order, range) and any(a >= b for a, b in pairwise(order)):
         raise ValueError("the loader must visit distinct samples in ascending order")
     whose = " of the main process" if share.world_size > 1 else ""
-    progress = _Progress(len(share), f"images{whose}")
-    position = share.start // batches.batch_size * batches.batch_size
-    with batches.visiting(share.start, share.stop):
-        for batch in loader:
-            if stop is not None and stop():
-                raise ExtractionStoppedError("asked to stop")
-            index = batch["sample_idx"]
-            end = position + len(index)
-            if index.tolist() != list(order[position:end]):
-                raise ValueError(f"the loader gave other samples than those at {position}:{end}")
-            first, last = max(position, share.start), min(end, share.stop)
-            for name, value in _forward(algorithm, batch, layers).items():
-                _check_finite(name, value, index)
-                if name not in results:
-                    results[name] = torch.empty(len(share), value.shape[1])
-                target = results[name]
-                rows = value[first - position : last - position]
-                target[first - share.start : last - share.start] = rows.to(target)
-            progress.add(last - first)
-            position = end
-    if progress.done != len(share):
-        raise ValueError(f"the loader gave {progress.done} of {len(share)} samples")
+    progress = PassProgress(len(share), f"images{whose}")
+    for rows in feature_rows(algorithm, loader, layers, share.start, share.stop, stop):
+        begin, end = rows.first - share.start, rows.first - share.start + len(rows.samples)
+        for name, value in rows.features.items():
+            check_finite(name, value, rows.samples)
+            if name not in results:
+                results[name] = torch.empty(len(share), value.shape[1])
+            target = results[name]
+            target[begin:end] = value.to(target)
+        progress.add(len(rows.samples))
 
 
 def _extract_gathered(
-    algorithm: BaseAlgorithm,
+    algorithm: FeatureModel,
     loader: DataLoader[dict[str, Tensor]],
     layers: tuple[str, ...],
     results: dict[str, Tensor],
@@ -180,13 +167,13 @@ def _extract_gathered(
     rows = torch.full((int(samples[-1]) + 1,), -1)
     rows[keep] = torch.arange(len(keep))
     num_found = 0
-    progress = _Progress(len(samples), "images")
+    progress = PassProgress(len(samples), "images")
     for index, features in _rounds(algorithm, loader, layers, len(samples)):
         num_found += len(index)
         row = rows[index]
         wanted = row >= 0
         for name, value in features.items():
-            _check_finite(name, value, index)
+            check_finite(name, value, index)
             if name not in results:
                 results[name] = torch.empty(len(keep), value.shape[1])
             target = results[name]
@@ -213,37 +200,8 @@ def _samples(loader: DataLoader[dict[str, Tensor]]) -> Tensor:
     return distinct
 
 
-class _Progress:
-    """Says every ten seconds how far a long pass of the main process is.
-
-    Args:
-        total: Images of the pass.
-        what: What they are, in a message.
-    """
-
-    def __init__(self, total: int, what: str) -> None:
-        self.total = total
-        self.what = what
-        self.done = 0
-        self.start = self.told = time.monotonic()
-
-    def add(self, number: int) -> None:
-        """Counts images that are done."""
-        self.done += number
-        now = time.monotonic()
-        if now - self.told < _PROGRESS_SECONDS or not is_main_process():
-            return
-        self.told = now
-        rate = self.done / (now - self.start)
-        print_log(
-            f"features of {self.done:,} of {self.total:,} {self.what}, {rate:,.0f} images/s, "
-            f"{(self.total - self.done) / rate:,.0f} s to go",
-            logger="current",
-        )
-
-
 def _rounds(
-    algorithm: BaseAlgorithm,
+    algorithm: FeatureModel,
     loader: DataLoader[dict[str, Tensor]],
     layers: tuple[str, ...],
     num_samples: int,
@@ -251,7 +209,7 @@ def _rounds(
     """Samples (B,) and their features (B, D_layer), of the batches of all processes."""
     if get_world_size() == 1:
         for batch in loader:
-            yield batch["sample_idx"], _forward(algorithm, batch, layers)
+            yield batch["sample_idx"], forward_batch(algorithm, batch, layers)
         return
     sizes: Any = loader.batch_sampler
     size = sizes.batch_size
@@ -259,7 +217,7 @@ def _rounds(
     batches = iter(loader)
     for _ in range(math.ceil(num_samples / (size * get_world_size()))):
         own = next(batches, None)
-        features = {} if own is None else _forward(algorithm, own, layers)
+        features = {} if own is None else forward_batch(algorithm, own, layers)
         if widths is None:
             # A process with no batch at all cannot know them; the main one always has a batch.
             found = [features[name].shape[1] if features else 0 for name in layers]
@@ -281,27 +239,10 @@ def _rounds(
         yield torch.cat(indices)[torch.cat(filled)], gathered
 
 
-def _forward(
-    algorithm: BaseAlgorithm, batch: dict[str, Tensor], layers: tuple[str, ...]
-) -> dict[str, Tensor]:
-    data = algorithm.data_preprocessor(batch, training=False)
-    return algorithm.extract(data["inputs"], layers)
-
-
-def _broadcast_buffers(algorithm: BaseAlgorithm) -> None:
+def _broadcast_buffers(algorithm: FeatureModel) -> None:
     """Gives every process the batch norm statistics of the main one, which a checkpoint holds."""
     if get_world_size() > 1:
         parameters = {name for name, _ in algorithm.named_parameters()}
         for name, value in algorithm.state_dict().items():
             if name not in parameters:
                 broadcast(value)
-
-
-def _check_finite(name: str, features: Tensor, sample_idx: Tensor) -> None:
-    finite = torch.isfinite(features).all(dim=1).cpu()
-    if not bool(finite.all()):
-        bad = sample_idx[~finite][:5].tolist()
-        raise ValueError(
-            f"features of layer '{name}' hold NaN or infinity (samples {bad}, ...): the network "
-            "has diverged; lower optim_wrapper.optimizer.lr or start from other weights"
-        )

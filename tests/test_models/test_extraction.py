@@ -12,7 +12,7 @@ from mmdeepcluster.clustering import RowShare
 from mmdeepcluster.datasets import ImageView, build_eval_loader
 from mmdeepcluster.datasets.base import ArrayImageDataset
 from mmdeepcluster.datasets.samplers import DealtBatchSampler
-from mmdeepcluster.models import extract, extraction
+from mmdeepcluster.models import extract, extraction, row_pass
 from mmdeepcluster.registry import ALGORITHMS
 
 N = 2500  # three tiles of 1024
@@ -146,7 +146,7 @@ def log():
 
 def test_a_long_pass_says_how_far_it_is(algorithm, images, monkeypatch, log):
     now = iter(range(0, 10_000, 4))  # a batch takes four seconds
-    monkeypatch.setattr(extraction.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(row_pass.time, "monotonic", lambda: float(next(now)))
     extract(algorithm, loader(images, batch_size=500), share=RowShare(N))
     extract(algorithm, loader(images, batch_size=500))
     # 1500 images in 12 s; a pass of 20 s says nothing again before its end

@@ -103,7 +103,7 @@ def test_torchrun_without_a_launcher_is_refused():
 
 
 def test_scripts_say_how_they_are_used():
-    for tool in ("dist_train.sh", "dist_test.sh", "slurm_train.sh"):
+    for tool in ("dist_train.sh", "dist_test.sh", "dist_extract.sh", "slurm_train.sh"):
         running = start(tool, "only-one-argument")
         output, _ = running.communicate(timeout=10)
         assert running.returncode == 2 and output.startswith("usage: ")

@@ -9,6 +9,7 @@ from mmdeepcluster.models.algorithms.base import (
 )
 from mmdeepcluster.models.algorithms.deepcluster import DeepCluster
 from mmdeepcluster.models.algorithms.deepercluster import DeeperCluster
+from mmdeepcluster.models.algorithms.feature_model import FeatureModel
 from mmdeepcluster.models.algorithms.odc import ODC
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "DeepCluster",
     "DeeperCluster",
     "DrawGroup",
+    "FeatureModel",
     "OnlineAlgorithm",
     "Reclustering",
 ]

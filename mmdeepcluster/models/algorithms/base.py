@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from mmengine.dist import broadcast, is_main_process
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmdeepcluster.clustering import Assigner, Partition, RowShare
+from mmdeepcluster.models.algorithms.feature_model import FeatureModel
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
-from mmdeepcluster.models.necks import global_average_pool
-from mmdeepcluster.registry import BACKBONES, MODELS, NECKS
 
 ASSIGNER_PREFIX = "assigner."
-# Behind the name of a layer: every position of its map, or means of p x p of them.
-_FLATTENED = re.compile(r"(?P<layer>.+)\.(flat|avg(?P<size>[1-9]\d*))")
 
 
 class Reclustering(NamedTuple):
@@ -98,7 +91,7 @@ def fit_on_main(
     return MainFit(assignments, int(number), objective, int(num_iters))
 
 
-class BaseAlgorithm(BaseModel):
+class BaseAlgorithm(FeatureModel):
     """A method of deep clustering: what a forward does, and which state it owns.
 
     Args:
@@ -122,25 +115,11 @@ class BaseAlgorithm(BaseModel):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        # Built here: MMEngine would look for it under the default scope alone.
-        preprocessor = None if data_preprocessor is None else MODELS.build(data_preprocessor)
-        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
+        super().__init__(backbone, neck, data_preprocessor, init_cfg)
         self.num_samples = num_samples
         self.num_clusters = num_clusters
-        self.backbone = BACKBONES.build(backbone)
-        self.neck = NECKS.build(dict(neck, in_channels=self.backbone.out_channels))
         self.cycle = 0
         self.assigner: Assigner | None = None
-
-    @property
-    def feature_dim(self) -> int:
-        """D, the width of the features that are clustered."""
-        return int(self.neck.out_channels)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names that :meth:`extract` understands: the neck, the backbone, and its stages."""
-        return ("neck", "backbone", *self.backbone.stage_names)
 
     @property
     def chance_loss(self) -> float:
@@ -265,52 +244,6 @@ class BaseAlgorithm(BaseModel):
         if mode != "loss" or sample_idx is None:
             raise ValueError(f"mode must be 'loss' (with sample_idx) or 'tensor', got {mode!r}")
         return self.loss(inputs, sample_idx)
-
-    def extract(self, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Features of a batch by layer name.
-
-        Args:
-            inputs: Normalised images (B, C, H, W).
-            layers: Names out of :attr:`layers`. Maps are averaged over positions; with ``.flat``
-                behind the name (``relu_5.flat``) they are flattened, channel by channel, and
-                with ``.avg2`` after averages over 2x2 positions (any number).
-
-        Returns:
-            One fp32 matrix (B, D_layer) for each name.
-
-        Raises:
-            ValueError: For an unknown name.
-        """
-        sources = {name: self._source(name)[0] for name in layers}
-        unknown = [name for name, source in sources.items() if source not in self.layers]
-        if unknown:
-            raise ValueError(
-                f"unknown layers {unknown}; this model has {list(self.layers)}, each also with "
-                "'.flat' or '.avg2' behind it"
-            )
-        outputs: dict[str, Tensor] = {}
-        if any(source in self.backbone.stage_names for source in sources.values()):
-            outputs |= self.backbone.forward_stages(inputs)
-            last = outputs[self.backbone.stage_names[self.backbone.out_indices[-1]]]
-        else:
-            last = self.backbone(inputs)[-1]
-        outputs["backbone"] = last
-        if "neck" in sources.values():
-            outputs["neck"] = self.neck(last)
-        found = {}
-        for name, source in sources.items():
-            size, features = self._source(name)[1], outputs[source]
-            if size is None:
-                features = global_average_pool(features)
-            elif features.ndim == 4:
-                features = F.avg_pool2d(features, size).flatten(1)
-            found[name] = features.float()
-        return found
-
-    def _source(self, name: str) -> tuple[str, int | None]:
-        """The layer that a name means, and side of the squares that are averaged, None for all."""
-        found = None if name in self.layers else _FLATTENED.fullmatch(name)
-        return (name, None) if found is None else (found["layer"], int(found["size"] or 1))
 
     def cluster_state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs besides weights: plain tensors, global sample order.

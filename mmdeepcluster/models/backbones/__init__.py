@@ -8,6 +8,7 @@ from mmdeepcluster.models.backbones.fold_sobel import fold_sobel
 from mmdeepcluster.models.backbones.lenet import LeNet5
 from mmdeepcluster.models.backbones.resnet import ResNet
 from mmdeepcluster.models.backbones.timm_backbone import TimmBackbone
+from mmdeepcluster.models.backbones.torchvision_backbone import TorchvisionBackbone
 from mmdeepcluster.models.backbones.vgg import VGG16BN
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "LeNet5",
     "ResNet",
     "TimmBackbone",
+    "TorchvisionBackbone",
     "fold_sobel",
 ]

@@ -1,0 +1,227 @@
+"""A network that is used, not trained, and the images that it is shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import Tensor
+
+from mmdeepcluster.clustering import Assigner
+from mmdeepcluster.datasets import BaseImageDataset
+from mmdeepcluster.engine.checkpoint_io import read_checkpoint
+from mmdeepcluster.engine.errors import ConfigError
+from mmdeepcluster.engine.native_weights import load_native, load_strictly, read_weights
+from mmdeepcluster.engine.resolve_config import build_dataset, prepare_config
+from mmdeepcluster.engine.runner import IDENTITY
+from mmdeepcluster.engine.seeding import seed_everything
+from mmdeepcluster.engine.zoo import is_zoo_name, torchvision_weights, zoo_config
+from mmdeepcluster.models import FeatureModel
+from mmdeepcluster.models.backbones import TimmBackbone
+from mmdeepcluster.registry import ALGORITHMS, DATASETS
+
+_ASSIGNER_PREFIX = "assigner."
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """A network in evaluation mode, and how images are shown to it.
+
+    Attributes:
+        cfg: The config; its model has no data set written into it.
+        model: The network, on the CPU.
+        assigner: Rule of the clusters, None where the training has not ended in one.
+        origin: Where the weights are from, for people.
+    """
+
+    cfg: Config
+    model: FeatureModel
+    assigner: Assigner | None
+    origin: str
+
+    def identity(self) -> dict[str, str]:
+        """Digests of the network with its weights, and of the rule of the clusters."""
+        rule = {} if self.assigner is None else self.assigner.state_dict()
+        return {
+            "network": json.dumps(network_config(self.cfg), sort_keys=True, default=str),
+            "weights": _digest(self.model.state_dict()),
+            "clusters": _digest(rule) if rule else "none",
+        }
+
+
+def network_config(cfg: Config) -> dict[str, Any]:
+    """What of a config is needed to build the network again."""
+    model = cfg.model.to_dict()
+    parts = {key: model[key] for key in ("backbone", "neck") if model.get(key) is not None}
+    preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor")
+    if preprocessor is not None:
+        parts["data_preprocessor"] = Config({"_": preprocessor}).to_dict()["_"]
+    return parts
+
+
+def load_source(
+    config: str | Path | Config,
+    checkpoint: str | Path | None = None,
+    *,
+    weights: str | Path | None = None,
+    pretrained: bool = False,
+    seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> FeatureSource:
+    """Builds the network of a config or of a zoo, with weights.
+
+    Without a checkpoint, ``weights`` or ``pretrained`` the network is random, which is said; that
+    of a config is the one that a training with this seed starts from.
+
+    Args:
+        config: Config file, config, ``torchvision/NAME`` or ``timm/NAME``.
+        checkpoint: Checkpoint of a training with this config.
+        weights: For a name: file with a state dict in the layout of that zoo.
+        pretrained: For a name: take the weights of that zoo.
+        seed: Seed of a random network. Defaults to ``randomness.seed`` of the config, or 0.
+        options: What ``--cfg-options`` would set, with dotted keys.
+
+    Raises:
+        ConfigError: If the config or the weights cannot be used.
+    """
+    named = str(config) if is_zoo_name(config) else None
+    if named is None and (weights is not None or pretrained):
+        raise ConfigError(
+            f"--weights and --pretrained are for torchvision/NAME and timm/NAME; for {config} give "
+            "a checkpoint of a training with it"
+        )
+    if named is not None and checkpoint is not None:
+        raise ConfigError(
+            f"{named} has no checkpoints of this package: give --weights {checkpoint}"
+        )
+    if weights is not None and pretrained:
+        raise ConfigError("give --weights or --pretrained, not both")
+    cfg = prepare_config(config if named is None else zoo_config(named, pretrained), options)
+    if seed is None:
+        seed = (cfg.get("randomness") or {}).get("seed") or 0
+    found = None if checkpoint is None else read_checkpoint(checkpoint)
+    seed_everything(seed)
+    model = _build(cfg)
+    assigner, origin = None, f"random weights of seed {seed}"
+    if found is not None:
+        origin = f"checkpoint {checkpoint}"
+        assigner = _restore(found, model, cfg, str(checkpoint))
+    elif named is not None and weights is not None:
+        origin = f"weights {weights}"
+        load_native(model.backbone, read_weights(weights), str(weights))
+    elif named is not None and pretrained:
+        origin = f"the weights of {named.split('/')[0]}"
+        if not isinstance(model.backbone, TimmBackbone):
+            load_native(model.backbone, torchvision_weights(named), named)
+    else:
+        remedy = "a checkpoint" if named is None else "--weights FILE or --pretrained"
+        print_log(
+            f"NO TRAINED WEIGHTS: the network is random, of seed {seed}; for a trained one give "
+            f"{remedy}",
+            "current",
+            logging.WARNING,
+        )
+    return FeatureSource(cfg, model.eval(), assigner, origin)
+
+
+def open_images(
+    cfg: Config,
+    images: str | Path | None = None,
+    *,
+    split: str | None = None,
+    labels: bool = False,
+    unreadable: str = "fail",
+) -> BaseImageDataset:
+    """Opens a folder, a list file, or the data set of a config; collective.
+
+    Args:
+        cfg: The config.
+        images: Folder or list file. Defaults to None, the config's data set.
+        split: Another split of the config's data set.
+        labels: Whether folder names, or the numbers behind the names of a list, are known classes.
+        unreadable: What happens to files that cannot be read, as ``dataset.unreadable``.
+
+    Raises:
+        ConfigError: If there is no image, or not what was asked for.
+    """
+    if images is None:
+        if cfg.get("dataset") is None:
+            raise ConfigError("--images: a network by name has no images, give a folder or list")
+        wanted = dict(cfg.dataset)
+        if split is None:
+            return build_dataset(wanted)
+        kind = DATASETS.get(wanted["type"]) if isinstance(wanted["type"], str) else wanted["type"]
+        if not getattr(kind, "splits", ()):
+            raise ConfigError(f"--split {split}: {wanted['type']} has no splits, leave it out")
+        return build_dataset({**wanted, "split": split})
+    if split is not None:
+        raise ConfigError("--split is for the data set of the config, --images has none")
+    path = Path(images).expanduser()
+    if not path.exists():
+        raise ConfigError(f"--images {images}: no such folder or list file")
+    common = {"unreadable": unreadable}
+    if path.is_dir():
+        known = "folder" if labels else None
+        return build_dataset({"type": "ImageFolder", "root": str(path), "labels": known, **common})
+    return build_dataset({"type": "ImageList", "list_file": str(path), "labels": labels, **common})
+
+
+def _build(cfg: Config) -> FeatureModel:
+    """The network of a config; it draws the same random weights as the algorithm around it."""
+    kind: Any = cfg.model.type
+    kind = ALGORITHMS.get(kind) if isinstance(kind, str) else kind
+    if not issubclass(kind, FeatureModel):
+        raise ConfigError(f"model.type={kind.__name__} is no algorithm or FeatureModel")
+    try:
+        model = FeatureModel(**network_config(cfg), init_cfg=cfg.model.get("init_cfg"))
+    except (ValueError, TypeError, KeyError, ImportError) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    if model.init_cfg is not None:
+        model.init_weights()
+    return model
+
+
+def _restore(
+    checkpoint: dict[str, Any], model: FeatureModel, cfg: Config, source: str
+) -> Assigner | None:
+    """Gives the network its part of a checkpoint; returns the rule of the clusters."""
+    known = checkpoint.get(IDENTITY) or {}
+    kind: Any = cfg.model.type
+    name = kind if isinstance(kind, str) else kind.__name__
+    method = known.get("method")
+    if method is not None and name not in (method, "FeatureModel"):
+        raise ConfigError(f"{source} is of {method}, the config of {name}: give its own config")
+    weights = checkpoint.get("state_dict")
+    if not isinstance(weights, dict):
+        raise ConfigError(f"{source} is not a checkpoint of mmdeepcluster, it has no state_dict")
+    own = {k: v for k, v in weights.items() if k.split(".")[0] in ("backbone", "neck")}
+    load_strictly(model, own, source, "this config")
+    state = {
+        name.removeprefix(_ASSIGNER_PREFIX): value
+        for name, value in (checkpoint.get("cluster_state") or {}).items()
+        if name.startswith(_ASSIGNER_PREFIX)
+    }
+    if not state:
+        return None
+    try:
+        return Assigner.from_state_dict(state)
+    except (ValueError, KeyError, IndexError) as error:
+        raise ConfigError(f"{source}: the assigner cannot be used: {error}") from error
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    """sha256 of names, kinds, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(np.ascontiguousarray(value.reshape(-1).numpy()).data)
+    return digest.hexdigest()

@@ -21,6 +21,7 @@ from mmdeepcluster.engine.runner import DeepClusterRunner, build_algorithm, load
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
 from mmdeepcluster.engine.summary import describe, warn_if_short
 from mmdeepcluster.engine.threads import share_cores
+from mmdeepcluster.engine.weights_in import load_weights, read_weights
 
 __all__ = [
     "LAUNCHERS",
@@ -46,8 +47,10 @@ __all__ = [
     "leave_processes",
     "load_algorithm",
     "load_config",
+    "load_weights",
     "merge_options",
     "read_checkpoint",
+    "read_weights",
     "resolve_config",
     "seed_everything",
     "share_cores",

@@ -39,6 +39,7 @@ ROOTS: dict[str, str] = {
     "experiment_name": "name in the logs",
     "launcher": "way to start several processes",
     "load_from": "weights to start from",
+    "load_from_strict": "whether the whole backbone must be in them",
     "log_level": "level of the log",
     "log_processor": "format of the log",
     "model": "the algorithm",

@@ -277,6 +277,8 @@ def _nested(config: Mapping[str, Any], path: str) -> Iterator[str]:
             yield from _component(value, f"{path}.{key}", registries.MODELS, extra=extra)
         elif path.split(".")[0] == "model":
             yield from _component(value, f"{path}.{key}", registries.MODELS, required=True)
+        elif path.split(".")[0] == "dataset":
+            yield from _component(value, f"{path}.{key}", registries.DATASETS, required=True)
 
 
 def _resolve(name: Any, registry: Any) -> Any:

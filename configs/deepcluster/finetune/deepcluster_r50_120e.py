@@ -2,8 +2,8 @@
 
 Any file that holds a ResNet-50 does; see configs/odc/finetune/odc_r50_120e.py.
 
-Paper: Deep Clustering for Unsupervised Learning of Visual Features, arXiv 1807.05520; fine-tuning in
-       Online Deep Clustering, arXiv 2006.10645, section 3.3.
+Paper: Deep Clustering for Unsupervised Learning of Visual Features, arXiv 1807.05520; fine-tuning
+       in Online Deep Clustering, arXiv 2006.10645, section 3.3.
 Command: tools/dist_train.sh configs/deepcluster/finetune/deepcluster_r50_120e.py 8 \\
              --cfg-options load_from=FILE
          With another number of processes add --auto-scale-lr, so that the rate fits the batch.

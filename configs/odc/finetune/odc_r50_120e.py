@@ -1,11 +1,12 @@
 """ODC as a fine-tuning scheme: ResNet-50 on ImageNet from weights of another method, 120 epochs.
 
-Any file that holds a ResNet-50 does: torchvision, timm, OpenSelfSup and mmselfsup, MoCo, SwAV, DINO,
-DeepCluster; the log says what of it was taken. Weights behind a Sobel filter need
-model.backbone.sobel=True. Of the schedule the paper gives the 120 epochs; the drop of the rate comes
-after the same share of them as in the training from scratch.
+Any file that holds a ResNet-50 does: torchvision, timm, OpenSelfSup and mmselfsup, MoCo, SwAV,
+DINO, DeepCluster; the log says what of it was taken. Weights behind a Sobel filter need
+model.backbone.sobel=True. Of the schedule the paper gives the 120 epochs; the drop of the rate
+comes after the same share of them as in the training from scratch.
 
-Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 2006.10645, section 3.3.
+Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 2006.10645,
+       section 3.3.
 Command: tools/dist_train.sh configs/odc/finetune/odc_r50_120e.py 8 --cfg-options load_from=FILE
          With another number of processes add --auto-scale-lr, so that the rate fits the batch;
          one process: python tools/train.py configs/odc/finetune/odc_r50_120e.py --auto-scale-lr \\

@@ -3,16 +3,20 @@
 from mmdeepcluster.apis.embed_features import embed_features
 from mmdeepcluster.apis.evaluate import evaluate
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
+from mmdeepcluster.apis.publish import Published, model_card, publish
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
 from mmdeepcluster.apis.train import prepare_training, train
 
 __all__ = [
+    "Published",
     "embed_features",
     "evaluate",
     "initial_alignment",
     "load_sweep",
+    "model_card",
     "prepare_training",
+    "publish",
     "rank_by_initial_alignment",
     "run_sweep",
     "train",

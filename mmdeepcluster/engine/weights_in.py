@@ -66,7 +66,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     except SafetensorError as error:
         raise ConfigError(f"{path} cannot be read: it is damaged ({error})") from error
     if METHOD in metadata:
-        content["mmdeepcluster"] = metadata
+        content["mmdeepcluster"] = {"method": metadata[METHOD]}
     return content
 
 

@@ -12,6 +12,7 @@ from mmdeepcluster.models.algorithms import (
     Reclustering,
 )
 from mmdeepcluster.models.calibration import calibrate_batch_norm
+from mmdeepcluster.models.cluster_network import ClusterNetwork
 from mmdeepcluster.models.extraction import ExtractionStoppedError, extract
 from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
@@ -26,6 +27,7 @@ __all__ = [
     "BaseAlgorithm",
     "ClassBalancedCrossEntropy",
     "ClusterHead",
+    "ClusterNetwork",
     "DeepCluster",
     "DeeperCluster",
     "DrawGroup",

@@ -23,7 +23,6 @@ from mmdeepcluster.engine import (
     write_atomically,
 )
 from mmdeepcluster.engine.weights_in import METHOD, SAFETENSORS
-from mmdeepcluster.models.backbones import fold_sobel as fold
 from mmdeepcluster.models.weights import LIBRARIES, export_backbone
 from mmdeepcluster.version import __version__
 
@@ -161,19 +160,11 @@ def _content(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights of the file, and what stands beside them in one of torch; there, too, the card."""
     if file_format in LIBRARIES:
-        backbone = network.backbone
         try:
-            if fold_sobel:
-                backbone = fold(backbone, exact_borders=False)
-            exported = export_backbone(backbone, file_format, num_classes)
+            exported = export_backbone(network.backbone, file_format, num_classes, fold_sobel)
         except (ValueError, ImportError) as error:
             raise ConfigError(str(error)) from error
         notes = [*card["notes"], *exported.notes]
-        if fold_sobel:
-            notes.append(
-                "the Sobel layer is folded into the first convolution; outputs whose window reaches"
-                " over the border of the image differ a little"
-            )
         card |= {"format": file_format, "architecture": exported.architecture, "notes": notes}
         return exported.weights, {"card": card}
     weights = {name: value.clone() for name, value in network.state_dict().items()}

@@ -14,9 +14,8 @@ from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.resolve_config import load_config
 from mmdeepcluster.engine.runner import IDENTITY
 from mmdeepcluster.engine.weights_in import read_weights
-from mmdeepcluster.models import ImagePreprocessor
+from mmdeepcluster.models import ImagePreprocessor, global_average_pool
 from mmdeepcluster.models.algorithms.base import ASSIGNER_PREFIX
-from mmdeepcluster.models.necks import global_average_pool
 from mmdeepcluster.registry import BACKBONES, MODELS, NECKS, SCOPE
 
 

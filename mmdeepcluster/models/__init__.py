@@ -17,7 +17,7 @@ from mmdeepcluster.models.extraction import ExtractionStoppedError, extract
 from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
 from mmdeepcluster.models.memories import LabelBank, ODCMemory
-from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck
+from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck, global_average_pool
 from mmdeepcluster.models.preprocessor import ImagePreprocessor
 
 __all__ = [
@@ -43,4 +43,5 @@ __all__ = [
     "backbones",
     "calibrate_batch_norm",
     "extract",
+    "global_average_pool",
 ]

@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mmdeepcluster.engine import build_algorithm, load_config, resolve_config
+from mmdeepcluster.engine import build_algorithm, eval_loader, load_config, resolve_config
 from mmdeepcluster.engine.partial_state import whole_weights
 from mmdeepcluster.engine.runner import identity
+from mmdeepcluster.models import extract
 from mmdeepcluster.version import __version__
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -29,8 +30,11 @@ def small_config(path, **model):
     return cfg
 
 
-def checkpoint(cfg, path, seed=0):
-    """Saves what a training of this config would: random weights, clusters of random features."""
+def checkpoint(cfg, path, seed=0, own_features=False):
+    """Saves what a training of this config would: random weights, clusters of random features.
+
+    With ``own_features`` the clusters are of its images.
+    """
     resolved = resolve_config(cfg)
     torch.manual_seed(seed)
     algorithm = build_algorithm(resolved).eval()
@@ -39,6 +43,9 @@ def checkpoint(cfg, path, seed=0):
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
     features = torch.randn(NUM_SAMPLES, algorithm.feature_dim)
+    if own_features:
+        loader = eval_loader(resolved, resolved.dataset)
+        features = extract(algorithm, loader, ("neck",))["neck"]
     algorithm.recluster(features, seed=0)
     algorithm.finalize(features, algorithm.labels())
     content = {

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from mmdeepcluster.models.backbones import VGG16BN, AlexNet, ConvFCBackbone, ResNet, TimmBackbone
+from mmdeepcluster.models.backbones import (
+    VGG16BN,
+    AlexNet,
+    ConvFCBackbone,
+    ResNet,
+    TimmBackbone,
+    fold_sobel,
+)
 from mmdeepcluster.models.weights.naming import torchvision_naming
 
 LIBRARIES = ("torchvision", "timm")
+_FOLDED = (
+    "the Sobel layer is folded into the first convolution; outputs whose window reaches over the "
+    "border of the image differ a little"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class ExportedBackbone:
 
 
 def export_backbone(
-    backbone: nn.Module, library: str, num_classes: int | None = None
+    backbone: Any, library: str, num_classes: int | None = None, fold: bool = False
 ) -> ExportedBackbone:
     """Names the weights of a backbone as another library does.
 
@@ -45,6 +56,7 @@ def export_backbone(
         library: ``torchvision`` or ``timm``.
         num_classes: Adds a classifier of zeros for so many classes, so that the plain network
             loads the file. Defaults to None, no classifier: there is none that was trained.
+        fold: Takes the Sobel layer into the first convolution. Defaults to False.
 
     Raises:
         ValueError: If that library has no such network, or a Sobel layer stands before it.
@@ -52,6 +64,10 @@ def export_backbone(
     """
     if library not in LIBRARIES:
         raise ValueError(f"library must be one of {', '.join(LIBRARIES)}, got {library!r}")
+    folded = fold_sobel(backbone, exact_borders=False) if fold else backbone
+    if folded is not backbone:
+        exported = export_backbone(folded, library, num_classes)
+        return replace(exported, notes=(*exported.notes, _FOLDED))
     if getattr(backbone, "sobel", None) is not None:
         raise ValueError(
             f"{library} has no Sobel layer: fold it into the first convolution (--fold-sobel), "

@@ -3,6 +3,7 @@
 from mmdeepcluster.apis.embed_features import embed_features
 from mmdeepcluster.apis.evaluate import evaluate
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
+from mmdeepcluster.apis.model_zoo import get_model, list_models, model_config, model_entries
 from mmdeepcluster.apis.publish import Published, model_card, publish
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
@@ -12,9 +13,13 @@ __all__ = [
     "Published",
     "embed_features",
     "evaluate",
+    "get_model",
     "initial_alignment",
+    "list_models",
     "load_sweep",
     "model_card",
+    "model_config",
+    "model_entries",
     "prepare_training",
     "publish",
     "rank_by_initial_alignment",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -48,9 +50,7 @@ def export_onnx(network: TrainedNetwork, path: str | Path) -> tuple[int, int, in
     ).eval()
     names = _OUTPUTS if network.assigner is not None else _OUTPUTS[:1]
     batch = torch.export.Dim("batch", min=1)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+    with torch.no_grad(), _quiet_exporter():
         torch.onnx.export(
             module,
             (torch.zeros(2, *shape),),
@@ -63,6 +63,20 @@ def export_onnx(network: TrainedNetwork, path: str | Path) -> tuple[int, int, in
             verbose=False,
         )
     return shape
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Holds back what the exporter has to say of itself."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def image_shape(network: TrainedNetwork) -> tuple[int, int, int]:

@@ -154,6 +154,20 @@ class TestLayouts:
         assert match.complete and match.layout == "timm"
         assert load_weights(r18(), tmp_path / "w.pth").complete
 
+    def test_vision_transformer_of_dino(self, tmp_path):
+        timm = pytest.importorskip("timm")
+        name = "test_vit"  # timm's smallest, with the names of all its vision transformers
+        theirs = timm.create_model(name, num_classes=0).eval()
+        backbone = {f"module.backbone.{key}": v for key, v in theirs.state_dict().items()}
+        other = {key: torch.zeros_like(v) for key, v in backbone.items()}
+        torch.save({"student": other, "teacher": backbone, "epoch": 9}, tmp_path / "w.pth")
+        network = Network(TimmBackbone(name)).eval()
+        match = load_weights(network, tmp_path / "w.pth")
+        assert match.complete and match.layout == "DINO (teacher)"
+        images = torch.randn(2, 3, *theirs.patch_embed.img_size)
+        with torch.no_grad():
+            assert torch.equal(network.backbone(images)[-1], theirs(images))
+
     def test_neck_of_odc_of_openmmlab(self, source, tmp_path):
         theirs = ODCNeck(512, 8, 4)
         neck = {

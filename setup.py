@@ -1,9 +1,11 @@
 """Installs mmdeepcluster; the dependencies stand in ``requirements/*.txt``."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -23,6 +25,22 @@ def version() -> str:
     return match.group(1)
 
 
+class BuildWithConfigs(build_py):
+    """Puts configs and tools into the package, under ``.mim`` as OpenMMLab's packages do."""
+
+    def run(self) -> None:
+        """Builds, then copies; an editable install finds them in the checkout."""
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib) / "mmdeepcluster" / ".mim"
+        shutil.rmtree(target, ignore_errors=True)
+        unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
+        for folder in ("configs", "tools"):
+            shutil.copytree(ROOT / folder, target / folder, ignore=unwanted)
+        shutil.copy(ROOT / "model-index.yml", target)
+
+
 setup(
     name="mmdeepcluster",
     version=version(),
@@ -33,6 +51,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["mmdeepcluster", "mmdeepcluster.*"]),
     package_data={"mmdeepcluster": ["py.typed", "evaluation/*.yaml"]},
+    cmdclass={"build_py": BuildWithConfigs},
     install_requires=requirements("runtime"),
     extras_require={
         name: requirements(name) for name in ("faiss", "faiss_gpu", "tests", "optional")

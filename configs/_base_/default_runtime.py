@@ -30,5 +30,8 @@ vis_backends = [dict(type="LocalVisBackend")]
 randomness = dict(seed=0, deterministic=False)
 env_cfg = dict(cudnn_benchmark=True)
 
+# Weights to start from: a file of this package, torchvision, timm, OpenMMLab, MoCo, SwAV, DINO,
+# DeepCluster, ... False takes what fits of the backbone, instead of refusing a part of it.
 load_from = None
+load_from_strict = True
 resume = False

@@ -11,18 +11,24 @@ from mmdeepcluster.apis.export_clusters import export_clusters, export_model
 from mmdeepcluster.apis.extract_features import extract_features
 from mmdeepcluster.apis.finetune import finetune
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
+from mmdeepcluster.apis.mmselfsup import convert_mmselfsup
+from mmdeepcluster.apis.model_zoo import get_model, list_models, model_config, model_entries
+from mmdeepcluster.apis.publish import Published, model_card, publish
 from mmdeepcluster.apis.result_table import read_cards, results_markdown, with_papers
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
 from mmdeepcluster.apis.train import prepare_training, train
 from mmdeepcluster.apis.voc_low_shot import voc_low_shot
 from mmdeepcluster.apis.voc_svm import voc_svm
+from mmdeepcluster.engine import load_weights
 
 __all__ = [
     "ClusterAssignment",
     "ClusterModel",
+    "Published",
     "assign",
     "best_layers",
+    "convert_mmselfsup",
     "deepercluster_report",
     "embed_features",
     "evaluate",
@@ -31,9 +37,16 @@ __all__ = [
     "export_model",
     "extract_features",
     "finetune",
+    "get_model",
     "initial_alignment",
+    "list_models",
     "load_sweep",
+    "load_weights",
+    "model_card",
+    "model_config",
+    "model_entries",
     "prepare_training",
+    "publish",
     "rank_by_initial_alignment",
     "read_cards",
     "results_markdown",

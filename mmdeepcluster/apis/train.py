@@ -22,6 +22,7 @@ from mmdeepcluster.engine import (
     describe,
     find_last_checkpoint,
     join_processes,
+    load_config,
     resolve_config,
     share_cores,
     warn_if_short,
@@ -89,6 +90,8 @@ def prepare_training(
     options: Mapping[str, Any] | None = None,
 ) -> ResolvedConfig:
     """Everything of :func:`train` that comes before the runner; same arguments."""
+    if not resume:
+        _check_load_from(config, options or {})
     join_processes(config, launcher, options)
     resolved = resolve_config(config, options)
     cfg = resolved.cfg
@@ -107,6 +110,16 @@ def prepare_training(
             raise ConfigError("--auto-scale-lr: the config has no auto_scale_lr.base_batch_size")
         cfg.auto_scale_lr.enable = True
     return resolved
+
+
+def _check_load_from(config: str | Path | Config, options: Mapping[str, Any]) -> None:
+    """Refuses weights that are not there before the images are looked at."""
+    wanted = options.get("load_from", load_config(config).get("load_from"))
+    if wanted and not Path(wanted).is_file():
+        raise ConfigError(
+            f"load_from={wanted}: there is no such file; name the weights to start from by "
+            "--cfg-options load_from=FILE"
+        )
 
 
 def _use_checkpoint(cfg: Config, checkpoint: str | Path | None) -> None:

@@ -1,6 +1,7 @@
 """Images in: data sets, the pipelines they are seen through, samplers and loaders."""
 
 from mmdeepcluster.datasets.base import ArrayImageDataset, BaseImageDataset
+from mmdeepcluster.datasets.class_subsets import ClassSubset, LongTailSubset, long_tail_sizes
 from mmdeepcluster.datasets.digits import Digits
 from mmdeepcluster.datasets.file_check import find_unreadable
 from mmdeepcluster.datasets.folder import ImageFolder
@@ -35,6 +36,7 @@ __all__ = [
     "ArrayImageDataset",
     "BalancedBatchSampler",
     "BaseImageDataset",
+    "ClassSubset",
     "Digits",
     "Draw",
     "FashionMNIST",
@@ -42,6 +44,7 @@ __all__ = [
     "ImageFolder",
     "ImageList",
     "ImageView",
+    "LongTailSubset",
     "OwnerSampler",
     "UniformClusterSampler",
     "build_eval_loader",
@@ -50,4 +53,5 @@ __all__ = [
     "find_unreadable",
     "given_images",
     "load_rgb",
+    "long_tail_sizes",
 ]

@@ -4,6 +4,7 @@ from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.build import build_runner, default_work_dir, eval_loader
 from mmdeepcluster.engine.checkpoint_io import (
     find_last_checkpoint,
+    pointed_checkpoint,
     read_checkpoint,
     rename_durably,
     replacing,
@@ -24,6 +25,7 @@ from mmdeepcluster.engine.launch import (
     leave_processes,
     start_processes,
 )
+from mmdeepcluster.engine.onnx_export import export_onnx
 from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
 from mmdeepcluster.engine.report import FinalResult, finalize
 from mmdeepcluster.engine.resolve_config import (
@@ -44,6 +46,8 @@ from mmdeepcluster.engine.sample_table import (
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
 from mmdeepcluster.engine.summary import describe, warn_if_short
 from mmdeepcluster.engine.threads import share_cores
+from mmdeepcluster.engine.trained_network import TrainedNetwork, build_network, load_trained
+from mmdeepcluster.engine.weights_in import load_weights, read_weights
 from mmdeepcluster.engine.zoo import is_zoo_name
 
 __all__ = [
@@ -55,10 +59,12 @@ __all__ = [
     "FeatureSource",
     "FinalResult",
     "ResolvedConfig",
+    "TrainedNetwork",
     "TrainingError",
     "TrainingInterruptedError",
     "build_algorithm",
     "build_dataset",
+    "build_network",
     "build_runner",
     "cpu_has_bfloat16",
     "default_work_dir",
@@ -66,6 +72,7 @@ __all__ = [
     "describe",
     "did_you_mean",
     "eval_loader",
+    "export_onnx",
     "finalize",
     "find_last_checkpoint",
     "from_main",
@@ -76,11 +83,15 @@ __all__ = [
     "load_algorithm",
     "load_config",
     "load_source",
+    "load_trained",
+    "load_weights",
     "merge_options",
     "network_config",
     "open_images",
+    "pointed_checkpoint",
     "prepare_config",
     "read_checkpoint",
+    "read_weights",
     "rename_durably",
     "replacing",
     "resolve_config",

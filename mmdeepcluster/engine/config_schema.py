@@ -39,6 +39,7 @@ ROOTS: dict[str, str] = {
     "experiment_name": "name in the logs",
     "launcher": "way to start several processes",
     "load_from": "weights to start from",
+    "load_from_strict": "whether the whole backbone must be in them",
     "log_level": "level of the log",
     "log_processor": "format of the log",
     "model": "the algorithm",
@@ -276,6 +277,8 @@ def _nested(config: Mapping[str, Any], path: str) -> Iterator[str]:
             yield from _component(value, f"{path}.{key}", registries.MODELS, extra=extra)
         elif path.split(".")[0] == "model":
             yield from _component(value, f"{path}.{key}", registries.MODELS, required=True)
+        elif path.split(".")[0] == "dataset":
+            yield from _component(value, f"{path}.{key}", registries.DATASETS, required=True)
 
 
 def _resolve(name: Any, registry: Any) -> Any:

@@ -30,8 +30,6 @@ from mmdeepcluster.evaluation import (
 )
 from mmdeepcluster.models import BaseAlgorithm, extract
 
-_ROWS_A_PART = 1 << 16
-
 
 def _subset(num_samples: int, max_samples: int, seed: int) -> list[int] | None:
     """Sorted seeded indices when there are more samples than wanted, None for all."""

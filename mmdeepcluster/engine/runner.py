@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from pathlib import Path
@@ -15,7 +14,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_p
 from mmengine.model import MMDistributedDataParallel, convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from mmdeepcluster.clustering import Partition
 from mmdeepcluster.engine.access import get_algorithm
@@ -38,6 +37,7 @@ from mmdeepcluster.engine.partial_state import (
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.engine.seeding import random_state
 from mmdeepcluster.engine.stop_request import StopRequest
+from mmdeepcluster.engine.weights_in import read_weights, revised, take_weights
 from mmdeepcluster.models import BaseAlgorithm
 from mmdeepcluster.registry import ALGORITHMS, RUNNERS
 from mmdeepcluster.version import __version__
@@ -231,7 +231,7 @@ class DeepClusterRunner(Runner):
                 raise ConfigError(f"resume=True, but there is no checkpoint in {self.work_dir}")
             self.resume(str(path))
         elif self._load_from:
-            self.load_checkpoint(self._load_from)
+            self.load_checkpoint(self._load_from, strict=self.cfg.get("load_from_strict", True))
         self._has_loaded = True
 
     def resume(
@@ -323,38 +323,23 @@ class DeepClusterRunner(Runner):
         self,
         filename: str,
         map_location: Any = "cpu",
-        strict: bool = False,
-        revise_keys: Any = (("^module.", ""),),
+        strict: bool = True,
+        revise_keys: Any = (),
     ) -> dict[str, Any]:
-        """Takes the weights alone and says what fitted; same arguments as MMEngine's.
+        """Takes the backbone, and a neck that fits, of a file and says what fitted.
+
+        Same arguments as MMEngine's, which would load whatever happens to fit.
 
         Raises:
-            ConfigError: If no weight fits, or ``strict`` and not all do.
+            ConfigError: If the file cannot be read or, unless ``strict`` is False, the backbone is
+                not there as a whole; see :func:`~mmdeepcluster.engine.weights_in.load_weights`.
         """
-        checkpoint = read_checkpoint(filename)
-        weights = checkpoint.get("state_dict", checkpoint)
-        algorithm = get_algorithm(self)
+        content = read_weights(filename)
         for pattern, replacement in revise_keys:
-            weights = {re.sub(pattern, replacement, k): v for k, v in weights.items()}
-        weights = own_weights(weights, algorithm)
-        own = algorithm.state_dict()
-        fitting = {
-            k: v
-            for k, v in weights.items()
-            if isinstance(v, Tensor) and k in own and own[k].shape == v.shape
-        }
-        missing, unused = sorted(own.keys() - fitting), sorted(weights.keys() - fitting)
-        if not fitting or (strict and (missing or unused)):
-            raise ConfigError(
-                f"load_from={filename}: {len(fitting)} of {len(own)} weights fit "
-                f"(missing {missing[:3]}, not used {unused[:3]})"
-            )
-        algorithm.load_state_dict(fitting, strict=False)
-        self.logger.info(
-            f"loaded {len(fitting)} of {len(own)} weights from {filename}; "
-            f"missing: {missing or 'none'}; not used: {unused or 'none'}"
-        )
-        return checkpoint
+            content = revised(content, pattern, replacement)
+        match = take_weights(get_algorithm(self), content, f"load_from={filename}", strict)
+        self.logger.info("\n  ".join([f"load_from: {filename}", *match.lines()]))
+        return content
 
 
 def identity(algorithm: BaseAlgorithm, dataset_fingerprint: str) -> dict[str, Any]:

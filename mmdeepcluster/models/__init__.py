@@ -13,11 +13,12 @@ from mmdeepcluster.models.algorithms import (
     Reclustering,
 )
 from mmdeepcluster.models.calibration import calibrate_batch_norm
+from mmdeepcluster.models.cluster_network import ClusterNetwork
 from mmdeepcluster.models.extraction import extract
 from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
 from mmdeepcluster.models.memories import LabelBank, ODCMemory
-from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck
+from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck, global_average_pool
 from mmdeepcluster.models.preprocessor import ImagePreprocessor
 from mmdeepcluster.models.row_pass import (
     ExtractionStoppedError,
@@ -34,6 +35,7 @@ __all__ = [
     "BaseAlgorithm",
     "ClassBalancedCrossEntropy",
     "ClusterHead",
+    "ClusterNetwork",
     "DeepCluster",
     "DeeperCluster",
     "DrawGroup",
@@ -53,5 +55,6 @@ __all__ = [
     "check_finite",
     "extract",
     "feature_rows",
+    "global_average_pool",
     "on_host",
 ]

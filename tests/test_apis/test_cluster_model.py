@@ -106,7 +106,7 @@ def test_saved_and_loaded(model, pixels, tmp_path):
     write_atomically(
         tmp_path / "less.pth", {**saved, "state_dict": dict(list(weights.items())[1:])}
     )
-    with pytest.raises(ConfigError, match="cannot be used: .*Missing key"):
+    with pytest.raises(ConfigError, match=r"cannot be used: .*Missing key"):
         ClusterModel.load(tmp_path / "less.pth")
 
 

@@ -7,11 +7,11 @@ import torch
 
 from mmdeepcluster.clustering import Assignment, RowShare
 from mmdeepcluster.datasets.base import ArrayImageDataset
-from mmdeepcluster.engine import report
+from mmdeepcluster.engine import report, sample_table
 
 
 def test_samples_are_written_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_ROWS_A_PART", 3)
+    monkeypatch.setattr(sample_table, "_CHUNK", 3)
     images = np.zeros((8, 4, 4), np.uint8)
     dataset = ArrayImageDataset(images, "train", np.arange(8) % 2, ("cat", "dog"))
     assignment = Assignment(torch.arange(8) % 3, torch.arange(8) / 4, torch.zeros(8))

@@ -71,7 +71,7 @@ class ConvFCBackbone(ChainedBackbone):
         if not 0 <= dropout < 1:
             raise ValueError(f"model.backbone.dropout must be in [0, 1), got {dropout}")
         super().__init__(in_channels, _stages(widths, pools, fc_channels), out_indices, sobel)
-        self._convs, self._pools, self._dropped = tuple(convs), dict(pools), frozenset(dropped)
+        self._convs, self._pools, self.dropped = tuple(convs), dict(pools), frozenset(dropped)
         self._image_size = image_size
         self._map_size = self._last_map(image_size)
         channels = self.stem_channels
@@ -109,7 +109,7 @@ class ConvFCBackbone(ChainedBackbone):
             case "pool":
                 out = F.max_pool2d(x, *self._pools[number])
             case "fc":
-                x = self.drop(x.flatten(1)) if number in self._dropped else x.flatten(1)
+                x = self.drop(x.flatten(1)) if number in self.dropped else x.flatten(1)
                 out = self.get_submodule(f"fc{number}")(x)
             case _:
                 out = F.relu(self.get_submodule(f"bn{number}")(x) if x.ndim == 4 else x)

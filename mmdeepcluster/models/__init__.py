@@ -12,6 +12,7 @@ from mmdeepcluster.models.algorithms import (
     OnlineAlgorithm,
     Reclustering,
 )
+from mmdeepcluster.models.backbones import TimmBackbone, TorchvisionBackbone
 from mmdeepcluster.models.calibration import calibrate_batch_norm
 from mmdeepcluster.models.extraction import extract
 from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
@@ -47,6 +48,8 @@ __all__ = [
     "PassProgress",
     "ProductHead",
     "Reclustering",
+    "TimmBackbone",
+    "TorchvisionBackbone",
     "TwoLevelHead",
     "backbones",
     "calibrate_batch_norm",

@@ -24,8 +24,7 @@ from mmdeepcluster.engine.resolve_config import build_dataset, prepare_config
 from mmdeepcluster.engine.runner import IDENTITY
 from mmdeepcluster.engine.seeding import seed_everything
 from mmdeepcluster.engine.zoo import is_zoo_name, torchvision_weights, zoo_config
-from mmdeepcluster.models import FeatureModel
-from mmdeepcluster.models.backbones import TimmBackbone
+from mmdeepcluster.models import FeatureModel, TimmBackbone
 from mmdeepcluster.registry import ALGORITHMS, DATASETS
 
 _ASSIGNER_PREFIX = "assigner."

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdeepcluster.engine.checkpoint_io import read_checkpoint
 from mmdeepcluster.engine.errors import ConfigError
-from mmdeepcluster.models.backbones import TimmBackbone, TorchvisionBackbone
+from mmdeepcluster.models import TimmBackbone, TorchvisionBackbone
 
 # Where files of weights keep them, and what wrappers put before their names.
 _NESTS = ("state_dict", "model", "model_state_dict")

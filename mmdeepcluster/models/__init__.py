@@ -12,6 +12,7 @@ from mmdeepcluster.models.algorithms import (
     OnlineAlgorithm,
     Reclustering,
 )
+from mmdeepcluster.models.backbones import TimmBackbone, TorchvisionBackbone
 from mmdeepcluster.models.calibration import calibrate_batch_norm
 from mmdeepcluster.models.cluster_network import ClusterNetwork
 from mmdeepcluster.models.extraction import extract
@@ -49,6 +50,8 @@ __all__ = [
     "PassProgress",
     "ProductHead",
     "Reclustering",
+    "TimmBackbone",
+    "TorchvisionBackbone",
     "TwoLevelHead",
     "backbones",
     "calibrate_batch_norm",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models as zoo
 
-from mmdeepcluster.models.backbones.base import Backbone
+from mmdeepcluster.models.backbones.base import Backbone, check_in_channels
 from mmdeepcluster.registry import BACKBONES
 
 _POOLED = "pooled"
@@ -32,6 +32,8 @@ class TorchvisionBackbone(Backbone):
 
     Args:
         name: Name in ``torchvision.models.list_models(module=torchvision.models)``.
+        in_channels: Channels of the images; for others than 3 the first convolution is a new one.
+            Defaults to 3.
         pretrained: Starts from torchvision's default weights, which are downloaded once. Defaults
             to False.
         out_indices: Stages to return. Defaults to (-1,), the pooled vector.
@@ -41,17 +43,24 @@ class TorchvisionBackbone(Backbone):
     """
 
     def __init__(
-        self, name: str, pretrained: bool = False, out_indices: Sequence[int] = (-1,)
+        self,
+        name: str,
+        in_channels: int = 3,
+        pretrained: bool = False,
+        out_indices: Sequence[int] = (-1,),
     ) -> None:
         known = zoo.list_models(module=zoo)
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
             raise ValueError(f"model.backbone.name={name!r} is no network of torchvision, {hint}")
+        check_in_channels(in_channels)
         network = zoo.get_model(name, weights="DEFAULT" if pretrained else None)
+        if in_channels != 3:
+            _take_channels(network, in_channels)
         classifier, width = _drop_classifier(name, network)
-        stages = _find_stages(copy.deepcopy(network).to("meta").eval())
-        super().__init__(3, {**stages, _POOLED: width}, out_indices)
+        stages = _find_stages(copy.deepcopy(network).to("meta").eval(), in_channels)
+        super().__init__(in_channels, {**stages, _POOLED: width}, out_indices)
         self.name = name
         self.network: Any = network
         self.classifier_name = classifier
@@ -98,7 +107,22 @@ def _drop_classifier(name: str, network: nn.Module) -> tuple[str, int]:
     return path, layer.in_features
 
 
-def _find_stages(probe: nn.Module) -> dict[str, int]:
+def _take_channels(network: nn.Module, in_channels: int) -> None:
+    """Replaces the first convolution by one for other images, initialised by torch's default."""
+    path, old = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
+    parent, _, child = path.rpartition(".")
+    first = nn.Conv2d(
+        in_channels,
+        old.out_channels,
+        old.kernel_size,  # type: ignore[arg-type]
+        old.stride,  # type: ignore[arg-type]
+        old.padding,  # type: ignore[arg-type]
+        bias=old.bias is not None,
+    )
+    setattr(network.get_submodule(parent), child, first)
+
+
+def _find_stages(probe: nn.Module, in_channels: int) -> dict[str, int]:
     """Layers that give one map (B, C, H, W), in order of use, and their channels."""
     if isinstance(probe, zoo.SwinTransformer):
         return {}  # its maps are (B, H, W, C)
@@ -114,7 +138,7 @@ def _find_stages(probe: nn.Module) -> dict[str, int]:
     for name, module in _candidates(probe):
         module.register_forward_hook(note(name))
     with torch.no_grad():
-        probe(torch.empty(1, 3, _SIDE, _SIDE, device="meta"))
+        probe(torch.empty(1, in_channels, _SIDE, _SIDE, device="meta"))
     return found
 
 

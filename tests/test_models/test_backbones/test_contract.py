@@ -25,6 +25,7 @@ CASES = {
     "ConvNet": (dict(type="ConvNet", widths=(4, 8, 16)), (3, 16, 16)),
     "ResNet": (dict(type="ResNet", depth=18, stem="small"), (3, 16, 16)),
     "TimmBackbone": (dict(type="TimmBackbone", name="resnet18"), (3, 32, 32)),
+    "TorchvisionBackbone": (dict(type="TorchvisionBackbone", name="resnet18"), (3, 32, 32)),
     "TimmBackbone ViT": (
         dict(type="TimmBackbone", name="vit_tiny_patch16_224", img_size=32),
         (3, 32, 32),

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,18 @@ from torch import Tensor
 
 from mmdeepcluster.clustering import Assigner
 from mmdeepcluster.datasets import BaseImageDataset
-from mmdeepcluster.engine.checkpoint_io import read_checkpoint
 from mmdeepcluster.engine.errors import ConfigError
-from mmdeepcluster.engine.native_weights import load_native, load_strictly, read_weights
 from mmdeepcluster.engine.resolve_config import build_dataset, prepare_config
 from mmdeepcluster.engine.runner import IDENTITY
 from mmdeepcluster.engine.seeding import seed_everything
+from mmdeepcluster.engine.weights_in import load_weights, read_weights, take_weights
 from mmdeepcluster.engine.zoo import is_zoo_name, torchvision_weights, zoo_config
 from mmdeepcluster.models import FeatureModel, TimmBackbone
+from mmdeepcluster.models.algorithms.base import ASSIGNER_PREFIX
 from mmdeepcluster.registry import ALGORITHMS, DATASETS
 
-_ASSIGNER_PREFIX = "assigner."
+# Counts batches, which nothing reads here.
+_COUNTER = ".num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ class FeatureSource:
         model: The network, on the CPU.
         assigner: Rule of the clusters, None where the training has not ended in one.
         origin: Where the weights are from, for people.
+        checkpoint: ``identity`` and ``meta`` of the checkpoint, empty without one.
     """
 
     cfg: Config
     model: FeatureModel
     assigner: Assigner | None
     origin: str
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self) -> dict[str, str]:
         """Digests of the network with its weights, and of the rule of the clusters."""
@@ -106,20 +109,22 @@ def load_source(
     cfg = prepare_config(config if named is None else zoo_config(named, pretrained), options)
     if seed is None:
         seed = (cfg.get("randomness") or {}).get("seed") or 0
-    found = None if checkpoint is None else read_checkpoint(checkpoint)
+    found = None if checkpoint is None else read_weights(checkpoint)
     seed_everything(seed)
     model = _build(cfg)
     assigner, origin = None, f"random weights of seed {seed}"
+    known: dict[str, Any] = {}
     if found is not None:
         origin = f"checkpoint {checkpoint}"
         assigner = _restore(found, model, cfg, str(checkpoint))
+        known = {"identity": found.get(IDENTITY), "meta": found.get("meta", {})}
     elif named is not None and weights is not None:
         origin = f"weights {weights}"
-        load_native(model.backbone, read_weights(weights), str(weights))
+        load_weights(model, weights)
     elif named is not None and pretrained:
         origin = f"the weights of {named.split('/')[0]}"
         if not isinstance(model.backbone, TimmBackbone):
-            load_native(model.backbone, torchvision_weights(named), named)
+            take_weights(model, torchvision_weights(named), named, strict=True)
     else:
         remedy = "a checkpoint" if named is None else "--weights FILE or --pretrained"
         print_log(
@@ -128,7 +133,7 @@ def load_source(
             "current",
             logging.WARNING,
         )
-    return FeatureSource(cfg, model.eval(), assigner, origin)
+    return FeatureSource(cfg, model.eval(), assigner, origin, known)
 
 
 def open_images(
@@ -202,11 +207,12 @@ def _restore(
     if not isinstance(weights, dict):
         raise ConfigError(f"{source} is not a checkpoint of mmdeepcluster, it has no state_dict")
     own = {k: v for k, v in weights.items() if k.split(".")[0] in ("backbone", "neck")}
-    load_strictly(model, own, source, "this config")
+    _load_strictly(model, own, source)
+    # A file of safetensors has one dict for everything.
     state = {
-        name.removeprefix(_ASSIGNER_PREFIX): value
-        for name, value in (checkpoint.get("cluster_state") or {}).items()
-        if name.startswith(_ASSIGNER_PREFIX)
+        name.removeprefix(ASSIGNER_PREFIX): value
+        for name, value in {**(checkpoint.get("cluster_state") or {}), **weights}.items()
+        if name.startswith(ASSIGNER_PREFIX)
     }
     if not state:
         return None
@@ -224,3 +230,37 @@ def _digest(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
         digest.update(np.ascontiguousarray(value.reshape(-1).numpy()).data)
     return digest.hexdigest()
+
+
+def _load_strictly(target: FeatureModel, weights: dict[str, Tensor], source: str) -> None:
+    """Loads all weights; only counters of batches, which nothing reads here, may be missing.
+
+    Args:
+        target: The network.
+        weights: Its state dict.
+        source: Where they are from, for the message.
+
+    Raises:
+        ConfigError: If one is missing, unexpected, or of another shape; nothing was loaded then.
+    """
+    own = {k: v for k, v in target.state_dict().items() if k in weights or not k.endswith(_COUNTER)}
+    missing, unexpected = sorted(own.keys() - weights), sorted(weights.keys() - own)
+    shapes = [
+        f"{name} is {tuple(weights[name].shape)}, not {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    if missing or unexpected or shapes:
+        raise ConfigError(
+            f"{source} does not fit this config: {len(own) - len(missing) - len(shapes)} of "
+            f"{len(own)} weights fit; missing {_some(missing)}; unexpected {_some(unexpected)}; other shapes "
+            f"{_some(shapes)}"
+        )
+    target.load_state_dict(weights, strict=False)
+
+
+def _some(names: list[str], number: int = 3) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return ", ".join(names[:number]) + more

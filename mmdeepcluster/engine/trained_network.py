@@ -1,4 +1,4 @@
-"""The network of a training without its training: no data set, no memory, no head."""
+"""The network of a training as one module: images in, features out."""
 
 from __future__ import annotations
 
@@ -6,52 +6,43 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Assigner
 from mmdeepcluster.engine.errors import ConfigError
-from mmdeepcluster.engine.resolve_config import load_config
+from mmdeepcluster.engine.feature_source import FeatureSource, load_source
 from mmdeepcluster.engine.runner import IDENTITY
-from mmdeepcluster.engine.weights_in import read_weights
-from mmdeepcluster.models import ImagePreprocessor, global_average_pool
-from mmdeepcluster.models.algorithms.base import ASSIGNER_PREFIX
-from mmdeepcluster.registry import BACKBONES, MODELS, NECKS, SCOPE
+from mmdeepcluster.models import global_average_pool
 
 
 class TrainedNetwork(nn.Module):
-    """Preprocessor, backbone and neck of a config.
+    """Preprocessor, backbone and neck of a config, without a data set, a memory, or a head.
 
     Args:
-        cfg: A config with ``model``; nothing in it need be resolved.
+        source: The network, how images are shown to it, and what is known of it.
 
     Attributes:
         cfg: The config.
         data_preprocessor: From images to inputs of the backbone.
         backbone: The backbone.
-        neck: The neck; its output is what is clustered.
+        neck: The neck; its output is what is clustered. None where there is none.
         assigner: Rule of the clusters, None where there is none.
         checkpoint: What the checkpoint says of the training, empty without one.
 
     Raises:
-        ConfigError: If a component refuses its options.
+        ConfigError: If the config has no preprocessor.
     """
 
-    def __init__(self, cfg: Config) -> None:
+    def __init__(self, source: FeatureSource) -> None:
         super().__init__()
-        model = cfg.model.to_dict()
-        preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor")
-        if preprocessor is None:
+        model = source.model
+        if not hasattr(model.data_preprocessor, "mean"):
             raise ConfigError("data_preprocessor: the config has none, give mean and std")
-        try:
-            self.data_preprocessor: ImagePreprocessor = MODELS.build(dict(preprocessor))
-            self.backbone: Any = BACKBONES.build(model["backbone"])
-            self.neck = NECKS.build(dict(model["neck"], in_channels=self.backbone.out_channels))
-        except (ValueError, TypeError, KeyError, ImportError) as error:
-            raise ConfigError(" ".join(str(error).split())) from error
-        self.cfg = cfg
-        self.assigner: Assigner | None = None
-        self.checkpoint: dict[str, Any] = {}
+        self.data_preprocessor: Any = model.data_preprocessor
+        self.backbone: Any = model.backbone
+        self.neck: Any = model.neck
+        self.cfg = source.cfg
+        self.assigner = source.assigner
+        self.checkpoint = source.checkpoint
 
     @property
     def method(self) -> str:
@@ -64,9 +55,10 @@ class TrainedNetwork(nn.Module):
 
         Images are uint8 (0..255) or floating point (0..1).
         """
-        inputs = self.data_preprocessor({"inputs": images})["inputs"]
-        features: Tensor = global_average_pool(self.neck(self.backbone(inputs)[-1])).float()
-        return features
+        features: Tensor = self.backbone(self.data_preprocessor({"inputs": images})["inputs"])[-1]
+        if self.neck is not None:
+            features = self.neck(features)
+        return global_average_pool(features).float()
 
 
 def build_network(config: str | Path | Config) -> TrainedNetwork:
@@ -75,9 +67,7 @@ def build_network(config: str | Path | Config) -> TrainedNetwork:
     Raises:
         ConfigError: If the config cannot be used.
     """
-    cfg = load_config(config)
-    init_default_scope(cfg.get("default_scope", SCOPE))
-    return TrainedNetwork(cfg).eval()
+    return TrainedNetwork(load_source(config)).eval()
 
 
 def load_trained(config: str | Path | Config, checkpoint: str | Path) -> TrainedNetwork:
@@ -86,36 +76,10 @@ def load_trained(config: str | Path | Config, checkpoint: str | Path) -> Trained
     Raises:
         ConfigError: If config or file cannot be used, or do not belong together.
     """
-    network = build_network(config)
-    content = read_weights(checkpoint)
-    identity = content.get(IDENTITY)
-    if not isinstance(identity, dict) or "state_dict" not in content:
+    source = load_source(config, checkpoint)
+    if not isinstance(source.checkpoint.get("identity"), dict):
         raise ConfigError(
-            f"{checkpoint} is not a checkpoint of mmdeepcluster; to take the backbone of a file of "
-            "another project use load_weights"
+            f"{checkpoint} does not say what it is of ({IDENTITY}); to take the backbone of a file "
+            "of another project use load_weights"
         )
-    method = network.method
-    if identity.get("method", method) != method:
-        raise ConfigError(f"{checkpoint} is of {identity['method']}, the config of {method}")
-    own = network.state_dict()
-    weights = {k: v for k, v in content["state_dict"].items() if k.startswith(("backbone", "neck"))}
-    wrong = [
-        name
-        for name in sorted(own.keys() | weights.keys())
-        if name not in own or name not in weights or own[name].shape != weights[name].shape
-    ]
-    if wrong:
-        raise ConfigError(
-            f"{checkpoint} does not fit this config: {len(wrong)} weights differ, such as "
-            f"{', '.join(wrong[:4])}"
-        )
-    network.load_state_dict(weights)
-    prefixed = {**content.get("cluster_state", {}), **content["state_dict"]}
-    state = {
-        name.removeprefix(ASSIGNER_PREFIX): value
-        for name, value in prefixed.items()
-        if name.startswith(ASSIGNER_PREFIX)
-    }
-    network.assigner = Assigner.from_state_dict(state) if state else None
-    network.checkpoint = {"identity": identity, "meta": content.get("meta", {})}
-    return network
+    return TrainedNetwork(source).eval()

@@ -18,7 +18,7 @@ class ClusterNetwork(nn.Module):
     Args:
         preprocessor: Normalisation of the images.
         backbone: The backbone.
-        neck: The neck.
+        neck: The neck, or None.
         assigner: The rule of the clusters, or None for features alone.
     """
 
@@ -26,7 +26,7 @@ class ClusterNetwork(nn.Module):
         self,
         preprocessor: ImagePreprocessor,
         backbone: nn.Module,
-        neck: nn.Module,
+        neck: nn.Module | None,
         assigner: Assigner | None,
     ) -> None:
         super().__init__()
@@ -53,7 +53,10 @@ class ClusterNetwork(nn.Module):
             images: Images (B, C, H, W) in 0..1.
         """
         inputs = (images * 255.0 - self.preprocessor.mean) / self.preprocessor.std
-        features = global_average_pool(self.neck(self.backbone(inputs)[-1])).float()
+        features = self.backbone(inputs)[-1]
+        if self.neck is not None:
+            features = self.neck(features)
+        features = global_average_pool(features).float()
         if self.metric is None:
             return (features,)
         rows = features

@@ -201,7 +201,8 @@ def _match_neck(
     match: WeightsMatch, layout: Layout, container: Container, network: nn.Module
 ) -> set[str]:
     """Takes the neck if all of it is there; returns the keys that were used."""
-    own = network.get_submodule("neck").state_dict() if hasattr(network, "neck") else {}
+    neck = getattr(network, "neck", None)
+    own = {} if neck is None else neck.state_dict()
     if not own:
         return set()
     keys = {name: layout.neck + name for name in own}

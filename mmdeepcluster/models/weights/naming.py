@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from mmdeepcluster.models.backbones import ConvFCBackbone, TimmBackbone
+from mmdeepcluster.models.backbones import ConvFCBackbone, TimmBackbone, TorchvisionBackbone
 
 # Weights that a file need not have: they are constants, or count batches and change no output.
 _OPTIONAL = ("sobel.gray", "sobel.kernels")
@@ -63,6 +63,9 @@ def namings(backbone: nn.Module) -> tuple[Naming, ...]:
     names = list(backbone.state_dict())
     if isinstance(backbone, TimmBackbone):
         return (Naming("timm", {name: name.removeprefix("model.") for name in names}),)
+    if isinstance(backbone, TorchvisionBackbone):
+        sources = {name: name.removeprefix("network.") for name in names}
+        return (Naming("torchvision", sources, classifiers=(f"{backbone.classifier_name}.",)),)
     if isinstance(backbone, ConvFCBackbone):
         numbered = torchvision_naming(backbone)
         parallel = Naming(

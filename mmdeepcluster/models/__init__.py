@@ -7,9 +7,9 @@ from mmdeepcluster.models.algorithms import (
     BaseAlgorithm,
     DeepCluster,
     DeeperCluster,
-    DrawGroup,
     OnlineAlgorithm,
     Reclustering,
+    derived_keys,
 )
 from mmdeepcluster.models.calibration import calibrate_batch_norm
 from mmdeepcluster.models.extraction import ExtractionStoppedError, extract
@@ -28,7 +28,6 @@ __all__ = [
     "ClusterHead",
     "DeepCluster",
     "DeeperCluster",
-    "DrawGroup",
     "ExtractionStoppedError",
     "ImagePreprocessor",
     "LabelBank",
@@ -40,5 +39,6 @@ __all__ = [
     "TwoLevelHead",
     "backbones",
     "calibrate_batch_norm",
+    "derived_keys",
     "extract",
 ]

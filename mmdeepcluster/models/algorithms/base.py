@@ -14,7 +14,7 @@ from mmengine.dist import broadcast, is_main_process
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Assigner, Partition, RowShare
+from mmdeepcluster.clustering import Assigner, DrawGroup, Partition, RowShare
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
 from mmdeepcluster.models.necks import global_average_pool
@@ -39,22 +39,6 @@ class Reclustering(NamedTuple):
     num_iters: int
     seconds: dict[str, float]
     rewritten: tuple[nn.Parameter, ...] = ()
-
-
-class DrawGroup(NamedTuple):
-    """The clusters that a process draws its samples from, where that are not all.
-
-    Attributes:
-        clusters: Ids of the clusters.
-        rank: Number of this process among those that draw the same samples together.
-        world_size: How many these are.
-        stream: Which of several such groups it is, so that no two draw the same.
-    """
-
-    clusters: range
-    rank: int
-    world_size: int
-    stream: int
 
 
 class MainFit(NamedTuple):

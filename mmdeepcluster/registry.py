@@ -13,6 +13,8 @@ Backbones, necks, heads, losses, memories and algorithms are all ``nn.Module`` a
 registry, as in the other OpenMMLab projects; the separate names only say what is being added.
 """
 
+from typing import Any
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -58,3 +60,11 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 PARAM_SCHEDULERS = _child("parameter scheduler", MMENGINE_PARAM_SCHEDULERS, "engine")
 VISBACKENDS = _child("vis_backend", MMENGINE_VISBACKENDS, "engine")
 VISUALIZERS = _child("visualizer", MMENGINE_VISUALIZERS, "engine")
+
+
+def find_component(registry: Registry, kind: Any) -> Any:
+    """What ``type`` of a config means: what is registered by this name, or the class itself.
+
+    None if nothing is registered by it.
+    """
+    return registry.get(kind) if isinstance(kind, str) else kind

@@ -30,7 +30,7 @@ from mmdeepcluster.engine import (
 )
 from mmdeepcluster.evaluation import alignment, select_by_ia, summarize_alignments
 from mmdeepcluster.evaluation.initial_alignment import AVERAGE_METHOD, MEASURES
-from mmdeepcluster.models import extract
+from mmdeepcluster.models import derived_keys, extract
 from mmdeepcluster.registry import CLUSTERERS
 from mmdeepcluster.visualization import histograms
 
@@ -291,9 +291,7 @@ def _clusterer(model: Mapping[str, Any], num_clusters: int) -> dict[str, Any]:
     supers = model.get("num_super_clusters")
     default = "KMeans" if supers is None else "TwoLevelKMeans"
     config = dict(model.get("clusterer") or {"type": default}, num_clusters=num_clusters)
-    kind = config["type"]
-    kind = CLUSTERERS.get(kind) if isinstance(kind, str) else kind
-    if supers is not None and "num_super_clusters" in getattr(kind, "derived_keys", {}):
+    if supers is not None and "num_super_clusters" in derived_keys(CLUSTERERS, config):
         if num_clusters % supers:
             raise ConfigError(
                 f"{num_clusters} clusters cannot be dealt to model.num_super_clusters={supers}: "

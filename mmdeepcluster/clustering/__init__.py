@@ -2,6 +2,7 @@
 
 from mmdeepcluster.clustering.assigner import Assigner, Assignment
 from mmdeepcluster.clustering.baselines import RandomLabels, RandomNearest
+from mmdeepcluster.clustering.draw_group import DrawGroup
 from mmdeepcluster.clustering.faiss_kmeans import FaissKMeans
 from mmdeepcluster.clustering.fast_assign import nearest_certified
 from mmdeepcluster.clustering.functional import l2_normalize, nearest_centroid
@@ -20,6 +21,7 @@ __all__ = [
     "Assigner",
     "Assignment",
     "ClusterResult",
+    "DrawGroup",
     "FaissKMeans",
     "KMeans",
     "LinearTransform",

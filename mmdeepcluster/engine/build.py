@@ -122,9 +122,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
             cfg=cfg,
         )
     except (ValueError, TypeError, KeyError, ImportError, FileNotFoundError) as error:
-        # The text of a KeyError is its key in quotes.
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        raise ConfigError(str(text)) from error
+        raise _refusal(error) from error
     if memory is not None:
         runner.logger.info(f"memory of a process: {memory}")
     _check_custom_keys(cfg, runner)
@@ -132,6 +130,12 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     _check_forward(runner, [view, _view(cfg, dataset, "eval_pipeline")])
     _check_probe_layer(resolved, runner)
     return runner
+
+
+def _refusal(error: Exception) -> ConfigError:
+    """What a component that refuses its options has to say."""
+    # The text of a KeyError is its key in quotes.
+    return ConfigError(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
 
 
 def _check_memory(resolved: ResolvedConfig) -> str | None:
@@ -150,8 +154,7 @@ def _check_memory(resolved: ResolvedConfig) -> str | None:
         # A component that computes with numbers while it is built has none there.
         return f"not estimated ({' '.join(str(error).split())})"
     except (ValueError, TypeError, KeyError, ImportError) as error:
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        raise ConfigError(str(text)) from error
+        raise _refusal(error) from error
     estimate = algorithm.memory_estimate(get_world_size())
     if estimate is None:
         return None

@@ -236,7 +236,7 @@ def _component(
     if "type" not in config:
         yield f"{path}: needs 'type', {did_you_mean('', _names(registry))}"
         return
-    cls = _resolve(config["type"], registry)
+    cls = registries.find_component(registry, config["type"])
     if cls is None:
         names = _names(registry)
         yield f"{path}.type: no '{config['type']}', {did_you_mean(str(config['type']), names)}"
@@ -279,12 +279,6 @@ def _nested(config: Mapping[str, Any], path: str) -> Iterator[str]:
             yield from _component(value, f"{path}.{key}", registries.MODELS, required=True)
         elif path.split(".")[0] == "dataset":
             yield from _component(value, f"{path}.{key}", registries.DATASETS, required=True)
-
-
-def _resolve(name: Any, registry: Any) -> Any:
-    if not isinstance(name, str):
-        return name
-    return registry.get(name)
 
 
 def _names(registry: Any) -> set[str]:

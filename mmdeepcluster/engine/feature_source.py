@@ -253,8 +253,8 @@ def _load_strictly(target: FeatureModel, weights: dict[str, Tensor], source: str
     if missing or unexpected or shapes:
         raise ConfigError(
             f"{source} does not fit this config: {len(own) - len(missing) - len(shapes)} of "
-            f"{len(own)} weights fit; missing {_some(missing)}; unexpected {_some(unexpected)}; other shapes "
-            f"{_some(shapes)}"
+            f"{len(own)} weights fit; missing {_some(missing)}; unexpected {_some(unexpected)}; "
+            f"other shapes {_some(shapes)}"
         )
     target.load_state_dict(weights, strict=False)
 

@@ -6,6 +6,7 @@ MMEngine saves is that of one process alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.optim import OptimWrapper
@@ -38,16 +39,9 @@ def own_weights(state: dict[str, Any], algorithm: BaseAlgorithm) -> dict[str, An
 
 def whole_optimizer(wrapper: OptimWrapper, algorithm: BaseAlgorithm) -> dict[str, Any]:
     """State of an optimizer on the CPU; collective, whole on the main process alone."""
-    state = wrapper.state_dict()
-    group = algorithm.head_group
+    state, group = wrapper.state_dict(), algorithm.head_group
     if group is not None:
-        state["state"] = dict(state["state"])
-        for index, shape in _partial(wrapper, algorithm).items():
-            if index in state["state"]:
-                state["state"][index] = {
-                    name: group.gather_on_main(value) if _fits(value, shape) else value
-                    for name, value in state["state"][index].items()
-                }
+        state = _changed(state, _partial(wrapper, algorithm), group.gather_on_main)
     found: dict[str, Any] = _to_cpu(state)
     return found
 
@@ -59,15 +53,24 @@ def own_optimizer(
     group = algorithm.head_group
     if group is None:
         return state
-    state = state | {"state": dict(state["state"])}
-    for index, shape in _partial(wrapper, algorithm).items():
-        whole = (group.num_super_classes, *shape[1:])
-        if index in state["state"]:
-            state["state"][index] = {
-                name: group.part_of(value) if _fits(value, whole) else value
-                for name, value in state["state"][index].items()
-            }
-    return state
+    parts = _partial(wrapper, algorithm)
+    whole = {index: (group.num_super_classes, *shape[1:]) for index, shape in parts.items()}
+    return _changed(state, whole, group.part_of)
+
+
+def _changed(
+    state: dict[str, Any],
+    shapes: dict[int, tuple[int, ...]],
+    change: Callable[[Tensor], Tensor | None],
+) -> dict[str, Any]:
+    """A copy in which tensors of these shapes, by number of the parameter, are changed."""
+    entries = dict(state["state"])
+    for index in sorted(shapes.keys() & entries.keys()):  # the same order on all processes
+        entries[index] = {
+            name: change(value) if _fits(value, shapes[index]) else value
+            for name, value in entries[index].items()
+        }
+    return state | {"state": entries}
 
 
 def _partial(wrapper: OptimWrapper, algorithm: BaseAlgorithm) -> dict[int, tuple[int, ...]]:

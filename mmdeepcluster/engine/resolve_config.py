@@ -29,8 +29,7 @@ from mmdeepcluster.engine.auto_defaults import (
 )
 from mmdeepcluster.engine.config_schema import check_config, check_option_roots
 from mmdeepcluster.engine.errors import ConfigError
-from mmdeepcluster.models import BaseAlgorithm
-from mmdeepcluster.registry import ALGORITHMS, DATASETS, MEMORIES, SCOPE
+from mmdeepcluster.registry import ALGORITHMS, DATASETS, MEMORIES, SCOPE, find_component
 
 AUTO = "auto"
 _DIM = "model.feature_transform.dim"
@@ -213,30 +212,26 @@ def _write_sizes(cfg: Config, num_samples: int) -> None:
             "leave it out, it is derived"
         )
     model.num_samples = num_samples
-    wanted = model.get("num_clusters", AUTO)
-    if wanted == AUTO:
-        wanted = auto_num_clusters(num_samples)
-        # A whole number of clusters in each super-cluster.
-        wanted -= wanted % model.get("num_super_clusters", 1)
-        print_log(f"model.num_clusters: {wanted} (auto, from {num_samples} images)", "current")
-    model.num_clusters = _num_clusters(wanted, num_samples, _algorithm(model).min_clusters)
+    model.num_clusters = _num_clusters(model, num_samples)
     if "memory" in model and _takes_min_cluster_size(model.memory):
         size = model.memory.get("min_cluster_size", AUTO)
         model.memory.min_cluster_size = _min_cluster_size(size, model.num_clusters, num_samples)
 
 
 def _takes_min_cluster_size(memory: Mapping[str, Any]) -> bool:
-    cls = MEMORIES.get(memory["type"]) if isinstance(memory["type"], str) else memory["type"]
+    cls = find_component(MEMORIES, memory["type"])
     return "min_cluster_size" in inspect.signature(cls).parameters
 
 
-def _algorithm(model: Mapping[str, Any]) -> type[BaseAlgorithm]:
-    kind: Any = model["type"]
-    return ALGORITHMS.get(kind) if isinstance(kind, str) else kind
-
-
-def _num_clusters(value: Any, num_samples: int, least: int) -> int:
+def _num_clusters(model: Mapping[str, Any], num_samples: int) -> int:
     auto = auto_num_clusters(num_samples)
+    # A whole number of clusters in each super-cluster.
+    auto -= auto % model.get("num_super_clusters", 1)
+    value = model.get("num_clusters", AUTO)
+    if value == AUTO:
+        print_log(f"model.num_clusters: {auto} (auto, from {num_samples} images)", "current")
+        value = auto
+    least = find_component(ALGORITHMS, model["type"]).min_clusters
     if not isinstance(value, int) or value < least:
         raise ConfigError(
             f"model.num_clusters must be 'auto' or an integer >= {least}, got {value!r}"

@@ -39,7 +39,7 @@ from mmdeepcluster.engine.seeding import random_state
 from mmdeepcluster.engine.stop_request import StopRequest
 from mmdeepcluster.engine.weights_in import read_weights, revised, take_weights
 from mmdeepcluster.models import BaseAlgorithm
-from mmdeepcluster.registry import ALGORITHMS, RUNNERS
+from mmdeepcluster.registry import ALGORITHMS, RUNNERS, find_component
 from mmdeepcluster.version import __version__
 
 FORMAT = 2
@@ -395,8 +395,7 @@ def build_algorithm(resolved: ResolvedConfig) -> BaseAlgorithm:
     """
     cfg = resolved.cfg
     model = dict(cfg.model.to_dict())
-    kind = ALGORITHMS.get(model["type"]) if isinstance(model["type"], str) else model["type"]
-    model = kind.config_to_use(model)
+    model = find_component(ALGORITHMS, model["type"]).config_to_use(model)
     if cfg.get("data_preprocessor") is not None:
         model.setdefault("data_preprocessor", cfg.data_preprocessor.to_dict())
     algorithm: BaseAlgorithm = ALGORITHMS.build(model)

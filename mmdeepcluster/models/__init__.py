@@ -7,10 +7,10 @@ from mmdeepcluster.models.algorithms import (
     BaseAlgorithm,
     DeepCluster,
     DeeperCluster,
-    DrawGroup,
     FeatureModel,
     OnlineAlgorithm,
     Reclustering,
+    derived_keys,
 )
 from mmdeepcluster.models.backbones import TimmBackbone, TorchvisionBackbone
 from mmdeepcluster.models.calibration import calibrate_batch_norm
@@ -39,7 +39,6 @@ __all__ = [
     "ClusterNetwork",
     "DeepCluster",
     "DeeperCluster",
-    "DrawGroup",
     "ExtractionStoppedError",
     "FeatureModel",
     "ImagePreprocessor",
@@ -56,6 +55,7 @@ __all__ = [
     "backbones",
     "calibrate_batch_norm",
     "check_finite",
+    "derived_keys",
     "extract",
     "feature_rows",
     "global_average_pool",

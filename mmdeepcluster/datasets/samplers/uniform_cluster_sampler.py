@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from mmdeepcluster.clustering import DrawGroup
 from mmdeepcluster.datasets.samplers.owner_sampler import Draw
 from mmdeepcluster.registry import DATA_SAMPLERS
 
@@ -18,15 +18,6 @@ _EPOCH_KEY = 3
 # Draws that are Python objects at once.
 _BLOCK = 1 << 16
 MODES = ("uniform", "official")
-
-
-class _Group(NamedTuple):
-    """Processes that draw from some clusters alone; see ``draw_from``."""
-
-    clusters: range
-    rank: int
-    world_size: int
-    stream: int
 
 
 @DATA_SAMPLERS.register_module()
@@ -87,7 +78,7 @@ class UniformClusterSampler(Sampler[Draw]):
         self.world_size = world_size
         self.mode = mode
         self.epoch = 0
-        self._group: _Group | None = None
+        self._group: DrawGroup | None = None
         # Of the samples that may be drawn, int32 and numbered from 0 without gaps.
         self._clusters: NDArray[np.int32] | None = None
         self._sizes: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -132,7 +123,7 @@ class UniformClusterSampler(Sampler[Draw]):
             )
         if stream < 0:
             raise ValueError(f"stream must be at least 0, got {stream}")
-        self._group = _Group(clusters, rank, world_size, stream)
+        self._group = DrawGroup(clusters, rank, world_size, stream)
         self._outdated = self._clusters is not None
 
     def set_labels(self, labels: Tensor) -> None:

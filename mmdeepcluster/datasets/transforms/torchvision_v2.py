@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torchvision.transforms import v2
 
-from mmdeepcluster.registry import TRANSFORMS
+from mmdeepcluster.registry import TRANSFORMS, find_component
 
 
 def _concrete_transforms() -> dict[str, type]:
@@ -69,7 +69,7 @@ def _find(kind: Any) -> Callable[..., Any]:
     """The class that a config's ``type`` means."""
     # Registry.get() and not build(): build() looks in MMEngine's default scope, which is another
     # one outside a run, and root registries do not look into ours.
-    found: Callable[..., Any] | None = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+    found: Callable[..., Any] | None = find_component(TRANSFORMS, kind)
     if found is None:
         raise ValueError(f"unknown transform {kind!r}{_guess(str(kind), TRANSFORMS.module_dict)}")
     if not callable(found):

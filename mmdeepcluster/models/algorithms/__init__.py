@@ -3,12 +3,11 @@
 from mmdeepcluster.models.algorithms.alternating import AlternatingAlgorithm
 from mmdeepcluster.models.algorithms.base import (
     BaseAlgorithm,
-    DrawGroup,
     OnlineAlgorithm,
     Reclustering,
 )
 from mmdeepcluster.models.algorithms.deepcluster import DeepCluster
-from mmdeepcluster.models.algorithms.deepercluster import DeeperCluster
+from mmdeepcluster.models.algorithms.deepercluster import DeeperCluster, derived_keys
 from mmdeepcluster.models.algorithms.feature_model import FeatureModel
 from mmdeepcluster.models.algorithms.odc import ODC
 
@@ -18,8 +17,8 @@ __all__ = [
     "BaseAlgorithm",
     "DeepCluster",
     "DeeperCluster",
-    "DrawGroup",
     "FeatureModel",
     "OnlineAlgorithm",
     "Reclustering",
+    "derived_keys",
 ]

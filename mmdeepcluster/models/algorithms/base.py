@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import broadcast, is_main_process
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Assigner, Partition, RowShare
+from mmdeepcluster.clustering import Assigner, DrawGroup, Partition, RowShare
 from mmdeepcluster.models.algorithms.feature_model import FeatureModel
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.algorithms.memory_estimate import MemoryEstimate
@@ -32,22 +32,6 @@ class Reclustering(NamedTuple):
     num_iters: int
     seconds: dict[str, float]
     rewritten: tuple[nn.Parameter, ...] = ()
-
-
-class DrawGroup(NamedTuple):
-    """The clusters that a process draws its samples from, where that are not all.
-
-    Attributes:
-        clusters: Ids of the clusters.
-        rank: Number of this process among those that draw the same samples together.
-        world_size: How many these are.
-        stream: Which of several such groups it is, so that no two draw the same.
-    """
-
-    clusters: range
-    rank: int
-    world_size: int
-    stream: int
 
 
 class MainFit(NamedTuple):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdeepcluster.clustering import RowShare
-from mmdeepcluster.clustering.functional import cluster_sums
+from mmdeepcluster.clustering.cluster_means import cluster_means
 from mmdeepcluster.clustering.matching import match_clusters
 from mmdeepcluster.models.algorithms.alternating import AlternatingAlgorithm
 from mmdeepcluster.registry import ALGORITHMS, HEADS, LOSSES
@@ -120,10 +120,8 @@ class DeepCluster(AlternatingAlgorithm):
         if self.head_start == "matched" and self.cycle > 0:
             return ()
         if self.head_start == "centroids":
-            own = self.label_bank.labels[share.start : share.stop].to(features.device)
-            sums = cluster_sums(F.relu(features), own, self.num_clusters)
-            sums = share.all_reduce(sums.to(self.cluster_counts.device))
-            self.head.point_to((sums / self.cluster_counts.unsqueeze(1)).float())
+            means = cluster_means(F.relu(features), self.labels(), self.num_clusters, share)
+            self.head.point_to(means.to(self.cluster_counts.device))
             return tuple(self.head.parameters())
         return self.reset_head(seed)
 

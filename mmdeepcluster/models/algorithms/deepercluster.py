@@ -12,12 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmdeepcluster.clustering import Partition
+from mmdeepcluster.clustering import DrawGroup, Partition
 from mmdeepcluster.models.algorithms.alternating import AlternatingAlgorithm
-from mmdeepcluster.models.algorithms.base import DrawGroup
 from mmdeepcluster.models.algorithms.head_group import HeadGroup
 from mmdeepcluster.models.algorithms.rotation import check_square, draw_rotations, rotate
-from mmdeepcluster.registry import ALGORITHMS, CLUSTERERS, HEADS
+from mmdeepcluster.registry import ALGORITHMS, CLUSTERERS, HEADS, find_component
 
 ROTATIONS = (1, 4)
 
@@ -131,9 +130,14 @@ class DeeperCluster(AlternatingAlgorithm):
         return float(self.head.chance_loss)
 
     @property
+    def num_sub_clusters(self) -> int:
+        """K/m, the clusters of each super-cluster."""
+        return self.num_clusters // self.num_super_clusters
+
+    @property
     def clusters_at_once(self) -> int:
         """Clusters of the larger of the two levels."""
-        return max(self.num_super_clusters, self.num_clusters // self.num_super_clusters)
+        return max(self.num_super_clusters, self.num_sub_clusters)
 
     def check_images(self, shape: tuple[int, ...]) -> None:
         """Refuses images (C, H, W) that cannot be turned."""
@@ -185,7 +189,7 @@ class DeeperCluster(AlternatingAlgorithm):
         """In the grouped mode the clusters of the super-cluster that this process sees."""
         if self._group is None:
             return None
-        size = self.num_clusters // self.num_super_clusters
+        size = self.num_sub_clusters
         number = self._group.super_class % self.num_super_clusters
         return DrawGroup(
             clusters=range(number * size, (number + 1) * size),
@@ -218,7 +222,7 @@ def derived_keys(registry: Any, config: dict[str, Any]) -> tuple[str, ...]:
     Raises:
         ValueError: If there is no such component.
     """
-    kind = registry.get(config["type"]) if isinstance(config["type"], str) else config["type"]
+    kind = find_component(registry, config["type"])
     if kind is None:
         raise ValueError(f"no component {config['type']!r} is registered")
     return tuple(getattr(kind, "derived_keys", ()))

@@ -22,9 +22,8 @@ from mmengine.logging import print_log
 from mmdeepcluster.apis.bench_data import BenchData
 from mmdeepcluster.apis.benchmark import Benchmark, load_benchmark
 from mmdeepcluster.apis.card_text import card_markdown
-from mmdeepcluster.apis.network import network_digest
 from mmdeepcluster.apis.protocols import layers_of, run_protocol
-from mmdeepcluster.engine import load_source, share_cores, write_atomically
+from mmdeepcluster.engine import load_source, share_cores, state_digest, write_atomically
 
 CARD_FORMAT = "mmdeepcluster-card-1"
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "mmengine")
@@ -78,7 +77,7 @@ def evaluate_card(
         config, checkpoint, weights=weights, pretrained=pretrained, options=options
     )
     cfg, network = source.cfg, source.model.to(get_device())
-    digest = network_digest(network)
+    digest = state_digest(network.state_dict())
     folder = Path(out)
     results = []
     for benchmark in loaded:
@@ -87,7 +86,7 @@ def evaluate_card(
         for protocol in benchmark.protocols:
             print_log(f"{benchmark.data}: {protocol}", "current")
             results += run_protocol(protocol, data)
-    if network_digest(network) != digest:
+    if state_digest(network.state_dict()) != digest:
         raise RuntimeError("the network changed while it was measured")
     card = {
         "format": CARD_FORMAT,

@@ -13,9 +13,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmdeepcluster.apis.network import network_digest
 from mmdeepcluster.datasets import BaseImageDataset, ImageView, build_eval_loader
-from mmdeepcluster.engine import ConfigError, write_atomically
+from mmdeepcluster.engine import ConfigError, state_digest, write_atomically
 from mmdeepcluster.models import FeatureModel, extract
 
 _SUMMARY = "features.json"
@@ -49,7 +48,7 @@ def cached_features(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    digest = network_digest(network)
+    digest = state_digest(network.state_dict())
     source = {
         "network": digest,
         "images": view.dataset.fingerprint(),
@@ -66,7 +65,7 @@ def cached_features(
             "current",
         )
         _write(network, view, widths, folder, loader_options)
-        if network_digest(network) != digest:
+        if state_digest(network.state_dict()) != digest:
             raise RuntimeError("the network changed while its features were extracted")
         text = json.dumps({**source, "layers": sorted({*done, *wanted})}, indent=2)
         write_atomically(folder / _SUMMARY, text)

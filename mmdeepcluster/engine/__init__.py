@@ -17,6 +17,7 @@ from mmdeepcluster.engine.feature_source import (
     load_source,
     network_config,
     open_images,
+    state_digest,
 )
 from mmdeepcluster.engine.launch import (
     LAUNCHERS,
@@ -99,6 +100,7 @@ __all__ = [
     "seed_everything",
     "share_cores",
     "start_processes",
+    "state_digest",
     "warn_if_short",
     "write_atomically",
     "write_left_out",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import Tensor
@@ -21,7 +21,7 @@ from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.resolve_config import build_dataset, prepare_config
 from mmdeepcluster.engine.runner import IDENTITY
 from mmdeepcluster.engine.seeding import seed_everything
-from mmdeepcluster.engine.weights_in import load_weights, read_weights, take_weights
+from mmdeepcluster.engine.weights_in import read_weights, take_weights
 from mmdeepcluster.engine.zoo import is_zoo_name, torchvision_weights, zoo_config
 from mmdeepcluster.models import FeatureModel, TimmBackbone
 from mmdeepcluster.models.algorithms.base import ASSIGNER_PREFIX
@@ -54,8 +54,8 @@ class FeatureSource:
         rule = {} if self.assigner is None else self.assigner.state_dict()
         return {
             "network": json.dumps(network_config(self.cfg), sort_keys=True, default=str),
-            "weights": _digest(self.model.state_dict()),
-            "clusters": _digest(rule) if rule else "none",
+            "weights": state_digest(self.model.state_dict()),
+            "clusters": state_digest(rule) if rule else "none",
         }
 
 
@@ -120,7 +120,7 @@ def load_source(
         known = {"identity": found.get(IDENTITY), "meta": found.get("meta", {})}
     elif named is not None and weights is not None:
         origin = f"weights {weights}"
-        load_weights(model, weights)
+        take_weights(model, read_weights(weights), f"--weights {weights}", strict=True)
     elif named is not None and pretrained:
         origin = f"the weights of {named.split('/')[0]}"
         if not isinstance(model.backbone, TimmBackbone):
@@ -222,13 +222,13 @@ def _restore(
         raise ConfigError(f"{source}: the assigner cannot be used: {error}") from error
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
-    """sha256 of names, kinds, shapes and values."""
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """sha256 of names, kinds, shapes and values: batch norm statistics count."""
     digest = hashlib.sha256()
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(np.ascontiguousarray(value.reshape(-1).numpy()).data)
+        digest.update(value.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

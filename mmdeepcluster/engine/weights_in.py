@@ -99,13 +99,25 @@ def load_weights(network: nn.Module, path: str | Path, strict: bool = True) -> W
     Raises:
         ConfigError: If the file cannot be read, or does not fit.
     """
-    return take_weights(network, read_weights(path), str(path), strict)
+    return take_weights(network, read_weights(path), str(path), strict, "strict=False")
 
 
 def take_weights(
-    network: nn.Module, content: Mapping[str, Any], source: str, strict: bool
+    network: nn.Module,
+    content: Mapping[str, Any],
+    source: str,
+    strict: bool,
+    way_out: str | None = None,
 ) -> WeightsMatch:
-    """As :func:`load_weights`, of a file that was read; ``source`` is its name for messages."""
+    """As :func:`load_weights`, of a file that was read.
+
+    Args:
+        network: As there.
+        content: What is in the file.
+        source: Its name, for messages.
+        strict: As there.
+        way_out: Setting that takes what fits, for messages; None where there is no such.
+    """
     try:
         match = match_weights(content, network)
     except ValueError as error:
@@ -116,7 +128,7 @@ def take_weights(
             f"{source}: layout {match.layout}, {len(match.matched)} of {match.backbone_size} "
             f"weights of the backbone fit; {'; '.join(match.problems())}"
             + (f". {reason[0].upper()}{reason[1:]}" if reason else "")
-            + ". To start from the part that fits set load_from_strict=False"
+            + (f". To start from the part that fits set {way_out}" if way_out else "")
         )
     network.load_state_dict(match.weights, strict=False)
     return match

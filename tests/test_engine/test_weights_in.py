@@ -316,7 +316,7 @@ class TestRefusals:
         with pytest.raises(ConfigError) as raised:
             load_weights(network, tmp_path / "w.pth")
         text = str(raised.value)
-        assert "98 of 100" in text and "load_from_strict=False" in text
+        assert "98 of 100" in text and "fits set strict=False" in text
         assert "layer3.0.conv2.weight" in text and "bn1.running_mean" in text
         assert torch.equal(network.backbone.conv1.weight, before)
         match = load_weights(network, tmp_path / "w.pth", strict=False)

@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         help="checkpoint of a training with this config; default: the untrained network",
     )
-    parser.add_argument("--weights", help="for a name: file with a state dict of that zoo")
+    parser.add_argument("--weights", help="file of another project whose backbone is taken")
     parser.add_argument(
         "--pretrained", action="store_true", help="for a name: download the zoo's own weights"
     )

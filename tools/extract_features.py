@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
         "default: features.npy of what is clustered",
     )
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32")
-    parser.add_argument("--weights", help="for a name: file with a state dict of that zoo")
+    parser.add_argument("--weights", help="file of another project whose backbone is taken")
     parser.add_argument(
         "--pretrained", action="store_true", help="for a name: download the zoo's own weights"
     )

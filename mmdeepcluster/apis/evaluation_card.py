@@ -54,7 +54,7 @@ def evaluate_card(
         out: Folder for ``card.json``, ``card.md`` and the features.
         checkpoint: Checkpoint of a training with this config. Defaults to None, the untrained
             network of ``randomness.seed``.
-        weights: For a name: file with a state dict in the layout of that zoo.
+        weights: File of another project whose backbone is taken, as ``load_weights`` does.
         pretrained: For a name: take the weights of that zoo.
         name: What tables call the model. Defaults to the names of config and checkpoint.
         options: What ``--cfg-options`` would set in ``config``.

@@ -72,8 +72,8 @@ def extract_features(
 
     Args:
         config: Config file or config of a training, ``torchvision/NAME`` or ``timm/NAME``.
-        checkpoint: Checkpoint of that training. Without one, and without ``weights`` or
-            ``pretrained`` for a name, the network is random, which is said.
+        checkpoint: Checkpoint of that training. Without one, ``weights`` or ``pretrained`` the
+            network is random, which is said.
         out: Folder for the results.
         images: Folder or list file. Defaults to None, the data set of the config.
         split: Another split of the config's data set.
@@ -86,7 +86,7 @@ def extract_features(
         batch_size: Images at once. Defaults to the config's.
         num_workers: Data workers. Defaults to the config's.
         dtype: ``float32`` or ``float16``.
-        weights: For a name: state dict in the layout of that zoo.
+        weights: File of another project whose backbone is taken, as ``load_weights`` does.
         pretrained: For a name: the weights of that zoo, downloaded once.
         seed: Seed of a random network. Defaults to the config's, or 0.
         overwrite: Replaces what another call left in ``out``.

@@ -86,7 +86,8 @@ def load_source(
     Args:
         config: Config file, config, ``torchvision/NAME`` or ``timm/NAME``.
         checkpoint: Checkpoint of a training with this config.
-        weights: For a name: file with a state dict in the layout of that zoo.
+        weights: File whose backbone is taken, in any layout that ``load_weights`` knows; a neck
+            that is not in it stays random, which is said.
         pretrained: For a name: take the weights of that zoo.
         seed: Seed of a random network. Defaults to ``randomness.seed`` of the config, or 0.
         options: What ``--cfg-options`` would set, with dotted keys.
@@ -95,17 +96,18 @@ def load_source(
         ConfigError: If the config or the weights cannot be used.
     """
     named = str(config) if is_zoo_name(config) else None
-    if named is None and (weights is not None or pretrained):
+    if named is None and pretrained:
         raise ConfigError(
-            f"--weights and --pretrained are for torchvision/NAME and timm/NAME; for {config} give "
-            "a checkpoint of a training with it"
+            f"--pretrained is for torchvision/NAME and timm/NAME; for {config} give a checkpoint "
+            "of a training with it, or the file of another network by --weights"
         )
     if named is not None and checkpoint is not None:
         raise ConfigError(
             f"{named} has no checkpoints of this package: give --weights {checkpoint}"
         )
-    if weights is not None and pretrained:
-        raise ConfigError("give --weights or --pretrained, not both")
+    if weights is not None and (pretrained or checkpoint is not None):
+        other = "--pretrained" if pretrained else f"the checkpoint {checkpoint}"
+        raise ConfigError(f"give --weights {weights} or {other}, not both")
     cfg = prepare_config(config if named is None else zoo_config(named, pretrained), options)
     if seed is None:
         seed = (cfg.get("randomness") or {}).get("seed") or 0
@@ -118,15 +120,16 @@ def load_source(
         origin = f"checkpoint {checkpoint}"
         assigner = _restore(found, model, cfg, str(checkpoint))
         known = {"identity": found.get(IDENTITY), "meta": found.get("meta", {})}
-    elif named is not None and weights is not None:
+    elif weights is not None:
         origin = f"weights {weights}"
-        take_weights(model, read_weights(weights), f"--weights {weights}", strict=True)
+        match = take_weights(model, read_weights(weights), f"--weights {weights}", strict=True)
+        print_log("\n  ".join([origin, *match.lines()]), "current")
     elif named is not None and pretrained:
         origin = f"the weights of {named.split('/')[0]}"
         if not isinstance(model.backbone, TimmBackbone):
             take_weights(model, torchvision_weights(named), named, strict=True)
     else:
-        remedy = "a checkpoint" if named is None else "--weights FILE or --pretrained"
+        remedy = f"{'a checkpoint' if named is None else '--pretrained'} or --weights FILE"
         print_log(
             f"NO TRAINED WEIGHTS: the network is random, of seed {seed}; for a trained one give "
             f"{remedy}",
@@ -205,7 +208,10 @@ def _restore(
         raise ConfigError(f"{source} is of {method}, the config of {name}: give its own config")
     weights = checkpoint.get("state_dict")
     if not isinstance(weights, dict):
-        raise ConfigError(f"{source} is not a checkpoint of mmdeepcluster, it has no state_dict")
+        raise ConfigError(
+            f"{source} is not a checkpoint of mmdeepcluster, it has no state_dict; the backbone of "
+            f"another project's file is taken by --weights {source}"
+        )
     own = {k: v for k, v in weights.items() if k.split(".")[0] in ("backbone", "neck")}
     _load_strictly(model, own, source)
     # A file of safetensors has one dict for everything.

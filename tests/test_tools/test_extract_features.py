@@ -11,7 +11,8 @@ from PIL import Image
 from torchvision import models
 
 from mmdeepcluster.apis.untrained import untrained_algorithm
-from mmdeepcluster.engine import resolve_config, write_atomically
+from mmdeepcluster.datasets import ImageFolder, ImageView
+from mmdeepcluster.engine import load_source, resolve_config, write_atomically
 from mmdeepcluster.engine.build import eval_loader
 from mmdeepcluster.models import extract
 
@@ -105,7 +106,29 @@ def test_weights_that_do_not_fit_are_named(images, weights, tmp_path):
     assert "load_from_strict" not in last  # an option of trainings
     assert "did you mean resnet18" in run_here(TOOL, "torchvision/resnet19", *common)
     assert "is no network of timm" in run_here(TOOL, "timm/resnet181", *common)
-    assert "--weights and --pretrained are for" in run_here(TOOL, DIGITS, *common)
+    assert "no weight of the backbone LeNet5 is in it" in run_here(TOOL, DIGITS, *common)
+    with_both = run_here(TOOL, DIGITS, path, *common)
+    assert f"give --weights {path} or the checkpoint {path}, not both" in with_both
+    assert "--pretrained is for torchvision/NAME" in run_here(
+        TOOL, DIGITS, "--pretrained", *common[2:]
+    )
+
+
+def test_a_config_takes_the_backbone_of_another_project(images, weights, tmp_path):
+    path, network = weights
+    config = "configs/odc/odc_r18_cifar10.py"
+    small = ["--num-workers", 0, "--cfg-options", "model.backbone.stem=imagenet"]
+    command = [TOOL, config, "--weights", path, "--images", images, "--layer", "backbone"]
+    assert run_here(*command, "--out", tmp_path, *small) is None
+    found = np.load(tmp_path / "features_backbone.npy")
+    source = load_source(config, weights=path, options={"model.backbone.stem": "imagenet"})
+    assert torch.equal(source.model.backbone.conv1.weight, network.conv1.weight)
+    view = ImageView(ImageFolder(images), source.cfg.eval_pipeline)
+    batch = torch.stack([view[index]["inputs"] for index in range(20)])
+    network.fc = torch.nn.Identity()
+    with torch.no_grad():
+        expected = network(source.model.data_preprocessor({"inputs": batch})["inputs"]).numpy()
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_a_list_file_and_unreadable_images(images, tmp_path):

@@ -20,6 +20,7 @@ _FAMILIES = {"linear-odc": "linear", "linear-openmmlab": "linear"} | {
     "gap-swav": "gap",
 }
 _OURS = "ours"
+_COLUMNS_OF_A_PAGE = 8
 
 
 def read_cards(paths: Sequence[str | Path]) -> list[Row]:
@@ -72,8 +73,8 @@ def with_papers(rows: Sequence[Row], everything: bool = False) -> list[Row]:
 def results_markdown(rows: Sequence[Row], merge: bool = False) -> str:
     """Tables by data set: a row for each model, a column for each protocol id and metric.
 
-    Of a probe of several layers the best layer is shown and named; all layers stand in tables of
-    their own.
+    Where that is wider than a page the two change places. Of a probe of several layers the best
+    layer is shown and named; all layers stand in tables of their own.
 
     Args:
         rows: Of :func:`read_cards` and :func:`with_papers`.
@@ -153,7 +154,10 @@ def _wide(rows: Sequence[Row], marks: Mapping[str, str], merge: bool) -> str:
         (model, *("; ".join(cells.get((model, column), ["-"])) for column in columns))
         for model in models
     ]
-    return markdown_table(("model", *columns.values()), lines)
+    table = [("model", *columns.values()), *lines]
+    if len(columns) > max(len(models), _COLUMNS_OF_A_PAGE):
+        table = list(zip(*table, strict=True))
+    return markdown_table(table[0], table[1:])
 
 
 def _per_layer(rows: Sequence[Row], marks: Mapping[str, str]) -> list[str]:

@@ -192,14 +192,15 @@ def _write(
         write_atomically(path, {"state_dict": weights, **content} if content else weights)
         return
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError as error:
         raise ConfigError("*.safetensors needs safetensors: pip install safetensors") from error
     metadata = {"format": "pt", "card": json.dumps(card)}
     if content:
         metadata[METHOD] = str(card["method"])
     whole = {**weights, **content.get("cluster_state", {})}
-    save_file({k: v.contiguous() for k, v in whole.items()}, path, metadata=metadata)
+    # Its save_file would make a file that nobody else may read.
+    path.write_bytes(save({k: v.contiguous() for k, v in whole.items()}, metadata))
 
 
 def _suffixed(out: Path, file_format: str) -> Path:

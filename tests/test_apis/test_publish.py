@@ -188,6 +188,8 @@ class TestOurs:
         assert again.weights == published.weights  # the same bytes
         for file_format in ("mmdeepcluster", "safetensors"):
             published = publish(cfg, path, tmp_path / "x.pth", file_format=file_format)
+            modes = {file.stat().st_mode for file in (published.weights, published.card)}
+            assert len(modes) == 1  # others may read both
             network = load_trained(cfg, published.weights)
             images = torch.randint(0, 256, (3, 1, 32, 32), dtype=torch.uint8)
             with torch.no_grad():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmdeepcluster.apis.feature_cache import cached_features, stage_shapes, view_of
-from mmdeepcluster.datasets import ImageFileDataset, ImageView
+from mmdeepcluster.datasets import BaseImageDataset, ImageFileDataset, ImageView
 from mmdeepcluster.engine import ConfigError, build_dataset
 from mmdeepcluster.evaluation import (
     VocLabels,
@@ -69,7 +69,7 @@ class BenchData:
                 root = Path(self._voc("root")).expanduser()
                 dataset: Any = ImageFileDataset(root, _names(labels, root))
             else:
-                dataset = build_dataset(getattr(self.benchmark, part))
+                dataset = self._build(part)
             self._views[part] = view_of(dataset, self._pipeline)
         return self._views[part]
 
@@ -125,6 +125,14 @@ class BenchData:
         layer = self.benchmark.layer
         found: NDArray[np.float32] = self.features(part, (layer,))[layer].numpy()
         return found
+
+    def _build(self, part: str) -> BaseImageDataset:
+        try:
+            return build_dataset(getattr(self.benchmark, part))
+        except ConfigError as error:
+            # It names the keys of a training.
+            text = str(error).replace("dataset.", f"{part}.").replace(" (or data_root)", "")
+            raise ConfigError(f"{text} (--benchmark-options)") from error
 
     def _voc(self, key: str) -> Any:
         found = (self.benchmark.voc or {}).get(key)

@@ -310,6 +310,10 @@ def test_deeperclusters_claims_r61(card, out, tmp_path):
         ({"knn_k": [361], "protocols": ["knn"]}, "knn_k=361 exceeds the 360 training images"),
         ({"layer": "relu_9", "protocols": ["knn"]}, r"unknown layers \['relu_9'\]"),
         ({"num_clusters": 400, "protocols": ["clustering"]}, "num_clusters=400 exceeds the 360"),
+        (
+            {"train": {"type": "ImageFolder", "root": "/nowhere"}, "protocols": ["knn"]},
+            r"'/nowhere': set train\.root .* \(--benchmark-options\)",
+        ),
         ({"svm_cost_list": "oss"}, "unknown svm_cost_list 'oss'"),
         ({"low_shot_cost": "cv"}, "Choices: goyal, holdout"),
     ],

@@ -21,9 +21,9 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
+import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,15 +34,14 @@ import torch.nn.functional as F
 from harness import (
     Turns,
     add_common_options,
-    busy_seconds,
     finish,
-    own_seconds,
+    goal,
     ratio_goal,
     resident_bytes,
     result_of,
-    goal,
+    spread,
 )
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from PIL import Image
@@ -153,6 +152,7 @@ def prepared_runner(
     if not augmented:
         cfg.train_pipeline = [{"type": "PILToTensor"}]
     cfg.eval_pipeline = [{"type": "PILToTensor"}]
+    cfg.log_level = "ERROR"
     cfg.default_hooks.pop("report")  # what is measured after a training is no part of it
     resolved = resolve_config(
         cfg,
@@ -258,9 +258,11 @@ class BareLoop:
         self.optimizer.step()
 
 
-def measure_loop(case: Case, rounds: int, folder: Path) -> dict[str, Any]:
+def measure_loop(
+    case: Case, rounds: int, folder: Path, options: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Seconds of an iteration of both."""
-    runner = prepared_runner(case, folder)
+    runner = prepared_runner(case, folder, options=options)
     batches, turns = make_batches(case), Turns()
     bare = BareLoop(runner, get_algorithm(runner).labels())
     bare.step(batches[0])
@@ -282,7 +284,164 @@ def measure_loop(case: Case, rounds: int, folder: Path) -> dict[str, Any]:
         "ratio_by_processor_time": turns.ratio("ours", "bare", "processor"),
         "ratio_by_wall_time": turns.ratio("ours", "bare", "wall"),
         "milliseconds_per_iteration": {
-            name: {key: value["median"] / case.block * 1e3 for key, value in one.items()}
+            name: {key: one[key]["median"] / case.block * 1e3 for key in ("wall", "processor")}
             for name, one in turns.seconds().items()
         },
     }
+
+
+class LoaderTurns:
+    """Alternates fixed batches and the real loader, whose epochs are cut to one block."""
+
+    def __init__(
+        self, loader: Any, batches: list[dict[str, Tensor]], block: int, rounds: int, turns: Turns
+    ) -> None:
+        self.dataset, self.batch_sampler = loader.dataset, loader.batch_sampler
+        self.loader, self.batches = loader, batches
+        self.block, self.rounds, self.turns = block, rounds, turns
+
+    def __len__(self) -> int:
+        return 2 * self.block * (self.rounds + 1)
+
+    def _loaded(self) -> Iterator[dict[str, Tensor]]:
+        # From the first request to the last batch: what an epoch of this length costs.
+        return iter(self.loader)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for number in range(self.rounds + 1):
+            prefix = "warm-up " if number == 0 else ""
+            with self.turns.turn(f"{prefix}loader"):
+                for _ in self._loaded():
+                    pass
+            with self.turns.turn(f"{prefix}step"):
+                for step in range(self.block):
+                    yield self.batches[step % len(self.batches)]
+            with self.turns.turn(f"{prefix}both"):
+                yield from self._loaded()
+
+
+def measure_loader(case: Case, rounds: int, block: int, folder: Path) -> dict[str, Any]:
+    """Seconds of loading, of the step, and of both together, with the configured workers."""
+    runner = prepared_runner(case, folder, augmented=True)
+    loader, turns = runner.train_dataloader, Turns()
+    # Owners of the samples and their order stay; an epoch is one block.
+    sampler = loader.batch_sampler.sampler
+    sampler.owned = sampler.owned[: block * case.batch_size]
+    sampler.partition.owned = sampler.owned
+    sampler.partition.num_samples = len(sampler.owned)
+    use_loader(runner, LoaderTurns(loader, make_batches(case), block, rounds, turns))
+    runner.train()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    of_slower, of_machine = [], []
+    for load, step, both in zip(*(turns.found[n] for n in ("loader", "step", "both")), strict=True):
+        slower = max(load.wall, step.wall)
+        work = (load.processor + step.processor) / (cores or 1)
+        of_slower.append(slower / both.wall)
+        of_machine.append(max(slower, work) / both.wall)
+    return {
+        "num_workers": loader.num_workers,
+        "batches": block,
+        "images_per_second": {
+            name: block * case.batch_size / turns.seconds()[name]["wall"]["median"]
+            for name in ("loader", "step", "both")
+        },
+        "share_of_slower": spread(of_slower),
+        # Loading and step share the cores of a machine without a GPU.
+        "share_of_what_the_cores_allow": spread(of_machine),
+        "foreign": turns.seconds()["both"]["foreign"]["median"],
+    }
+
+
+def measure_growth(case: Case, iterations: int, folder: Path) -> dict[str, Any]:
+    """Memory and tensors after each quarter of a training."""
+    runner = prepared_runner(case, folder)
+    found: list[tuple[int, int]] = []
+    block = iterations // 4
+
+    def look() -> None:
+        gc.collect()
+        found.append((resident_bytes(), sum(torch.is_tensor(one) for one in gc.get_objects())))
+
+    loader = FixedBatches(
+        runner.train_dataloader, make_batches(case), block, 4, Turns().turn, look
+    )
+    use_loader(runner, loader)
+    runner.train()
+    return {
+        "iterations": iterations,
+        "resident_bytes": [rss for rss, _ in found],
+        "tensors": [number for _, number in found],
+        "growth_bytes": found[-1][0] - found[0][0],
+        "growth_tensors": found[-1][1] - found[0][1],
+    }
+
+
+def parse_args(arguments: list[str]) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_common_options(parser, rounds=7)
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--iterations", type=int, default=2000, help="of the growth (2000)")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, default={}, help="as tools/train.py"
+    )
+    return parser.parse_args(arguments)
+
+
+PARTS = ("loop", "loader", "growth")
+# LeNet-5 is so small that the memory alone, some 40 small operations, is 6 % of its step.
+NO_LIMIT = ("odc_lenet5", "deepcluster_lenet5")
+
+
+def main(arguments: list[str]) -> None:
+    """Runs all measurements and prints them."""
+    args = parse_args(arguments)
+    MMLogger.get_instance("mmengine", log_level="ERROR")
+    share_cores()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    cases = SMALL if args.small else {name: CASES[name] for name in args.cases}
+    rounds = min(args.rounds, 2) if args.small else args.rounds
+    result = result_of("training_loop", arguments, args)
+    result |= {"device": get_device(), "loop": {}, "targets": {}}
+    targets = result["targets"]
+    for name, case in cases.items() if "loop" in args.parts else ():
+        found = quietly(measure_loop, case, rounds, options=args.cfg_options)
+        result["loop"][name] = found
+        print(f"{name}: {found['milliseconds_per_iteration']}", flush=True)
+        if name in NO_LIMIT and not args.small:
+            print(f"  ours / bare {found['ratio']['median']:.3f}, no limit")
+            continue
+        targets[f"{name}: loop / bare loop"] = ratio_goal(
+            found["ratio"], "<=", MOST_OVERHEAD, id="P7"
+        )
+    small = next(iter(SMALL.values()))
+    if "loader" in args.parts:
+        case = small if args.small else CASES["odc_convnet"]
+        found = quietly(measure_loader, case, rounds, 4 if args.small else 60)
+        result["loader"] = found
+        print(f"with the loader: {found}")
+        kind = "share_of_slower" if ON_GPU else "share_of_what_the_cores_allow"
+        targets[f"loader: {kind.replace('_', ' ')}"] = ratio_goal(found[kind], ">=", LEAST_OF_BOUND)
+    if "growth" in args.parts:
+        case = small if args.small else CASES["odc_lenet5"]
+        found = quietly(measure_growth, case, 40 if args.small else args.iterations)
+        result["growth"] = found
+        print(f"growth: {found}")
+        if not args.small:
+            targets["growth: bytes"] = goal(found["growth_bytes"], "<=", MOST_GROWTH_BYTES)
+        targets["growth: tensors"] = goal(found["growth_tensors"], "<=", 0)
+    finish(result, args.json)
+
+
+def quietly(measure: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Measures with the log of the training in a file alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        return measure(*args, folder=Path(folder), **kwargs)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

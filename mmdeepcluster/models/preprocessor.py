@@ -40,6 +40,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
             raise ValueError(
                 f"model.data_preprocessor.std must be in units of 0..255, got {list(std)}"
             )
+        self.memory_format = torch.preserve_format
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
@@ -61,5 +62,6 @@ class ImagePreprocessor(BaseDataPreprocessor):
                 "RGB or Grayscale"
             )
         scale = 1.0 if inputs.dtype == torch.uint8 else 255.0
-        data["inputs"] = (inputs.float() * scale - self.mean) / self.std
+        images = inputs.to(torch.float32, memory_format=self.memory_format)
+        data["inputs"] = (images * scale - self.mean) / self.std
         return data

@@ -134,24 +134,30 @@ class EpochClusteringHook(Hook):
         if cycle == 0:
             calibrate(runner, self.calibration_passes)
         start = time.perf_counter()
-        features = self._features(runner, algorithm)
-        self.num_feature_passes += 1
+        features = algorithm.features_of_training()
+        kept = features is not None
+        if features is None:
+            features = self._features(runner, algorithm)
+            self.num_feature_passes += 1
         seconds = {"extract": time.perf_counter() - start}
         result = algorithm.recluster(features, seed)
         seconds |= result.seconds
         nmi = self._agreement(algorithm)
         if nmi is not None:
             runner.hook_state[_STATE]["nmi"].append(nmi)
-        counts = algorithm.cluster_counts
+        counts, speed = algorithm.cluster_counts, algorithm.num_samples / seconds["extract"]
         runner.logger.info(
             f"Clustering [{cycle + 1}]  objective: {result.objective:.4f} after "
             f"{result.num_iters} iterations"
             + ("" if nmi is None else f"  NMI to the one before: {nmi:.4f}")
             + f"  sizes: {int(counts.min())} to {int(counts.max())}  "
             + ", ".join(f"{phase} {value:.1f} s" for phase, value in seconds.items())
+            + (", features of the training" if kept else f", {speed:.0f} images/s extracted")
         )
         values = {f"seconds_{phase}": value for phase, value in seconds.items()}
         values["objective"] = result.objective
+        if not kept:
+            values["images_per_second"] = speed
         _log(runner, values, runner.epoch + 1)
         return result.rewritten
 

@@ -177,7 +177,7 @@ class ODCMemory(LabelBank):
         """
         features = features.float()
         rows = self.partition.to_local(sample_idx)
-        last, keep = _last_occurrences(rows)
+        last, keep = last_occurrences(rows)
         length = features.norm(dim=1)
         finite = length.isfinite()
         keep &= finite
@@ -449,7 +449,7 @@ def _means(sums: Tensor, counts: Tensor) -> Tensor:
     return (sums / counts.clamp_min(1).unsqueeze(1)).float()
 
 
-def _last_occurrences(sample_idx: Tensor) -> tuple[Tensor, Tensor]:
+def last_occurrences(sample_idx: Tensor) -> tuple[Tensor, Tensor]:
     """For each position the last position of the same sample, and whether it is that position.
 
     Sorting keeps the shapes fixed, so that a GPU need not wait as ``torch.unique`` makes it.

@@ -48,7 +48,9 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--config", default=str(CONFIGS / "deep_dive" / "cifar10_alexnet_micro.py"))
     parser.add_argument("--data", default=os.environ.get("MMDEEPCLUSTER_DATA"))
     parser.add_argument("--cycles", type=int, default=1)
-    parser.add_argument("--pass-images", type=int, default=5000, help="images of a bare loop (5000)")
+    parser.add_argument(
+        "--pass-images", type=int, default=5000, help="images of a bare loop (5000)"
+    )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
     args = parser.parse_args(arguments)
     if args.small:

@@ -73,9 +73,7 @@ class Turns:
 
     def _quiet(self, names: Sequence[str]) -> list[int]:
         rounds = range(min(len(self.found[name]) for name in names))
-        return [
-            r for r in rounds if all(self.found[n][r].foreign <= MOST_FOREIGN for n in names)
-        ]
+        return [r for r in rounds if all(self.found[n][r].foreign <= MOST_FOREIGN for n in names)]
 
     def ratio(self, over: str, under: str, clock: str | None = None) -> dict[str, Any]:
         """Spread of seconds of ``over`` / seconds of ``under`` within each round.
@@ -88,8 +86,10 @@ class Turns:
         names = (over, under)
         quiet = self._quiet(names)
         clock = clock or self.clock(names)
-        rounds = quiet if clock == "wall" and len(quiet) >= LEAST_ROUNDS else range(
-            min(len(self.found[name]) for name in names)
+        rounds = (
+            quiet
+            if clock == "wall" and len(quiet) >= LEAST_ROUNDS
+            else range(min(len(self.found[name]) for name in names))
         )
         values = [
             getattr(self.found[over][r], clock) / getattr(self.found[under][r], clock)

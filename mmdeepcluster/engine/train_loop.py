@@ -11,7 +11,6 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmdeepcluster.engine.seeding import set_random_state
 from mmdeepcluster.registry import LOOPS
 
-
 # On a GPU one step in so many is timed, by two events.
 _TIMED = 10
 

@@ -7,7 +7,7 @@ import torch
 from test_epoch_clustering import passes, run, scalars
 from test_resume import assert_same, interrupt_training
 
-from mmdeepcluster.engine import ConfigError, get_algorithm
+from mmdeepcluster.engine import ConfigError
 from mmdeepcluster.models import DeepCluster
 from mmdeepcluster.registry import ALGORITHMS
 
@@ -23,7 +23,8 @@ def test_one_pass_and_resume(tmp_path):
     assert passes(straight) == 1
     assert set(scalars(tmp_path / "straight", "cycle/images_per_second")) == {1}
     shares = [
-        scalars(tmp_path / "straight", f"speed/share_{name}")[2] for name in ("step", "data", "rest")
+        scalars(tmp_path / "straight", f"speed/share_{name}")[2]
+        for name in ("step", "data", "rest")
     ]
     assert sum(shares) == pytest.approx(1.0) and min(shares) >= 0
     assert scalars(tmp_path / "straight", "speed/images_per_second")[3] > 0
@@ -64,9 +65,10 @@ def test_the_bank_holds_the_last_features():
     assert torch.allclose(bank[[7, 9]], rows[[2, 1]], atol=1e-6)
     others = [index for index in range(40) if index not in (7, 9)]
     assert torch.equal(bank[others], first[others])
-    assert algorithm.memory_estimate(1).device - build(
-        features="extraction"
-    ).memory_estimate(1).device == 40 * 84 * 4
+    assert (
+        algorithm.memory_estimate(1).device - build(features="extraction").memory_estimate(1).device
+        == 40 * 84 * 4
+    )
 
 
 def test_more_than_one_process_is_refused():

@@ -6,8 +6,8 @@ GPU for a number (``item``, ``bool``, ``nonzero``, a mask as an index, ``unique`
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException as AskedException
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
 from mmdeepcluster.clustering import HostCopy
 from mmdeepcluster.engine import DeferredNormOptimWrapper

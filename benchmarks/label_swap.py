@@ -1,4 +1,4 @@
-"""New labels for all samples, and a sampler that draws by them: what a cycle pays beside clustering.
+"""New labels for all samples and a sampler that draws by them, as at the start of a cycle.
 
     python benchmarks/label_swap.py --json label_swap.json     # N = 1,281,167, seconds
     python benchmarks/label_swap.py --small

@@ -4,11 +4,11 @@
     python benchmarks/training_loop.py --cases odc_r18 --rounds 9
     python benchmarks/training_loop.py --small                        # seconds, for a look
 
-*Loop*: both get the same tensors, already augmented and in uint8, and do the same with them: scale,
-forward, cross-entropy over K classes, backward, SGD. Ours is the runner as ``tools/train.py`` starts
-it: all hooks, update of the memory and its centroids, loss weights, log lines and scalars. Its loader
-hands out those tensors, and between two blocks of iterations it runs a block of the bare loop: so
-they take turns without the runner noticing.
+*Loop*: both get the same tensors, already augmented and in uint8, and do the same with them:
+scale, forward, cross-entropy over K classes, backward, SGD. Ours is the runner as
+``tools/train.py`` starts it: all hooks, update of the memory and its centroids, loss weights, log
+lines and scalars. Its loader hands out those tensors, and between two blocks of iterations it runs
+a block of the bare loop: so they take turns without the runner noticing.
 
 *Loader*: iterations with real loading and augmentation against the slower one of the loader alone
 and the step alone, data workers as configured.

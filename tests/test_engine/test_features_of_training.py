@@ -32,7 +32,7 @@ def test_one_pass_and_resume(tmp_path):
     assert "features of the training" in log and "Speed [3]" in log
     interrupt_training(train_from, tmp_path / "parts", 10, signal.SIGTERM)
     assert_same(straight, train_from(tmp_path / "parts", resume=True))
-    with pytest.raises(ConfigError, match="model.features is another one"):
+    with pytest.raises(ConfigError, match=r"model.features is another one"):
         train_from(tmp_path / "parts", resume=True, **{"model.features": "extraction"})
 
 
@@ -74,8 +74,8 @@ def test_the_bank_holds_the_last_features():
 def test_more_than_one_process_is_refused():
     from mmdeepcluster.clustering import Partition
 
-    with pytest.raises(ValueError, match="from_training.* one process, there are 2"):
+    with pytest.raises(ValueError, match=r"from_training.* one process, there are 2"):
         build().shard(Partition(40, 0, 0, 2))
-    with pytest.raises(ValueError, match="model.features must be one of"):
+    with pytest.raises(ValueError, match=r"model.features must be one of"):
         build(features="bank")
     assert isinstance(build(features="extraction"), DeepCluster)

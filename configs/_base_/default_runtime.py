@@ -27,6 +27,11 @@ log_processor = dict(
 log_level = "INFO"
 vis_backends = [dict(type="LocalVisBackend")]
 
+# Switches of the training step (docs/benchmarks.md). optim_wrapper.optimizer.fused=True and --amp
+# are two more.
+channels_last = False
+compile = False
+
 randomness = dict(seed=0, deterministic=False)
 env_cfg = dict(cudnn_benchmark=True)
 

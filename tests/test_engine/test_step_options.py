@@ -25,7 +25,7 @@ def test_all_at_once_and_resumed(tmp_path):
     straight = run(tmp_path / "straight", **SWITCHES)
     algorithm = get_algorithm(straight)
     weights = [p for p in algorithm.backbone.parameters() if p.ndim == 4]
-    assert (weights and weight is None) or weights
+    assert weights
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
     assert algorithm.backbone._compiled_call_impl is not None
     assert straight.optim_wrapper.optimizer.defaults["fused"] is True

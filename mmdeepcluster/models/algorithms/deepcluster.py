@@ -66,8 +66,8 @@ class DeepCluster(AlternatingAlgorithm):
         init_cfg: MMEngine's initialisation of weights.
 
     Raises:
-        ValueError: For an unknown ``head_start`` or ``features``, a clusterer that cannot start from a
-            partition, or a transform to more dimensions than there are.
+        ValueError: For an unknown ``head_start`` or ``features``, a clusterer that cannot start
+            from a partition, or a transform to more dimensions than there are.
     """
 
     def __init__(

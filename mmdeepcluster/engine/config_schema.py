@@ -265,7 +265,9 @@ def _component(
         if key in derived:
             yield f"{path}.{key}: is derived from {derived[key]}, leave it out"
         elif key not in known and not takes_any:
-            yield f"{path}.{key}: unknown key of {cls.__name__}, {did_you_mean(key, known)}"
+            # As the user calls it: some names of MMEngine mean classes of ours.
+            name = config["type"] if isinstance(config["type"], str) else cls.__name__
+            yield f"{path}.{key}: unknown key of {name}, {did_you_mean(key, known)}"
     if required:
         for key in sorted(needed - derived.keys() - config.keys() - _WRITTEN):
             yield f"{path}.{key}: {cls.__name__} needs it"

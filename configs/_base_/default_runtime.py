@@ -30,7 +30,7 @@ vis_backends = [dict(type="LocalVisBackend")]
 # Switches of the training step (docs/benchmarks.md). optim_wrapper.optimizer.fused=True and --amp
 # are two more.
 channels_last = False
-compile = False
+compile = None  # True, or options such as compile.backend
 
 randomness = dict(seed=0, deterministic=False)
 env_cfg = dict(cudnn_benchmark=True)

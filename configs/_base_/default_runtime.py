@@ -27,10 +27,9 @@ log_processor = dict(
 log_level = "INFO"
 vis_backends = [dict(type="LocalVisBackend")]
 
-# Switches of the training step (docs/benchmarks.md). optim_wrapper.optimizer.fused=True and --amp
-# are two more.
+# Switches of the training step (docs/benchmarks.md); compile=True, optim_wrapper.optimizer.fused=True
+# and --amp are others.
 channels_last = False
-compile = None  # True, or options such as compile.backend
 
 randomness = dict(seed=0, deterministic=False)
 env_cfg = dict(cudnn_benchmark=True)

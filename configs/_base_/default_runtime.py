@@ -27,8 +27,8 @@ log_processor = dict(
 log_level = "INFO"
 vis_backends = [dict(type="LocalVisBackend")]
 
-# Switches of the training step (docs/benchmarks.md); compile=True, optim_wrapper.optimizer.fused=True
-# and --amp are others.
+# A switch of the training step, as are compile=True, optim_wrapper.optimizer.fused=True and --amp
+# (docs/benchmarks.md).
 channels_last = False
 
 randomness = dict(seed=0, deterministic=False)

@@ -212,7 +212,7 @@ def photos(tmp_path):
 
 SWITCHES = {
     "channels_last": True,
-    "compile": {"backend": "aot_eager"},
+    "compile.backend": "aot_eager",
     "optim_wrapper.optimizer.fused": True,
 }
 

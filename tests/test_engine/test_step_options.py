@@ -7,11 +7,12 @@ from test_resume import assert_same, interrupt_training
 
 from mmdeepcluster.apis import train
 from mmdeepcluster.engine import ConfigError, get_algorithm, resolve_config
+from mmdeepcluster.engine.hooks.epoch_clustering_hook import forget
 from mmdeepcluster.engine.optim_groups import merged
 
 SWITCHES = {
     "channels_last": True,
-    "compile": {"backend": "aot_eager"},  # needs no compiler of C++
+    "compile.backend": "aot_eager",  # needs no compiler of C++
     "optim_wrapper.optimizer.fused": True,
     "optim_wrapper.clip_grad": {"max_norm": 50.0},
 }
@@ -36,6 +37,23 @@ def test_all_at_once_and_resumed(tmp_path):
 
     interrupt_training(start, tmp_path / "parts", 9, 15)
     assert_same(straight, run(tmp_path / "parts", resume=True, **SWITCHES))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_an_optimizer_forgets_a_head_in_the_group_of_others(fused):
+    """R9: the first step of new weights is one without momentum."""
+    body, head = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimizer = torch.optim.SGD([body, head], lr=1.0, momentum=0.5, fused=fused)
+
+    def step():
+        optimizer.zero_grad()
+        (body + head).sum().backward()
+        optimizer.step()
+
+    step()
+    forget(optimizer, (head,))
+    step()
+    assert body.tolist() == [-1.5] * 3 and head.tolist() == [-1.0] * 3
 
 
 def test_equal_settings_share_a_group():

@@ -184,7 +184,13 @@ class EpochClusteringHook(Hook):
 def forget(optimizer: torch.optim.Optimizer, parameters: tuple[nn.Parameter, ...]) -> None:
     """Drops what an optimizer gathered about parameters that were written anew (R9)."""
     for parameter in parameters:
-        optimizer.state.pop(parameter, None)
+        if not optimizer.defaults.get("fused"):
+            optimizer.state.pop(parameter, None)
+            continue
+        # A fused SGD wants momenta for all parameters of a group or for none.
+        for value in optimizer.state.get(parameter, {}).values():
+            if isinstance(value, torch.Tensor):
+                value.zero_()
 
 
 def _log(runner: Any, values: dict[str, float], step: int) -> None:

@@ -11,8 +11,8 @@ writing rows, progress on the disk, ``samples.csv``.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness import finish, goal, result_of
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from PIL import Image
@@ -39,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", help="JSON file for the figures")
+    parser.add_argument("--json", type=Path, help="file for machine, settings and figures")
     return parser.parse_args()
 
 
@@ -131,8 +132,10 @@ def main() -> None:
         print(f"{name:<12} {rate:10.1f} images/s")
     print(f"ratio        {found['ratio']:10.3f}")
     print(f"  of processor time {found['ratio_of_processor_time']:.3f}")
-    if args.out:
-        Path(args.out).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    result = result_of("extraction", sys.argv[1:], args) | found
+    share = found["ratio_of_processor_time"]
+    result["targets"] = {"extraction / bare loop": goal(share, ">=", 0.95, id="P10")}
+    finish(result, args.json)
 
 
 if __name__ == "__main__":

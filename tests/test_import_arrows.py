@@ -16,7 +16,7 @@ ALLOWED = {
     "visualization": {"clustering"},
     "models/backbones": set(),
     "models/necks": set(),
-    "models/heads": set(),
+    "models/heads": {"clustering"},
     "models/losses": set(),
     "models/memories": {"clustering"},
     "models/algorithms": {

@@ -27,6 +27,10 @@ log_processor = dict(
 log_level = "INFO"
 vis_backends = [dict(type="LocalVisBackend")]
 
+# A switch of the training step, as are compile=True, optim_wrapper.optimizer.fused=True and --amp
+# (docs/benchmarks.md).
+channels_last = False
+
 randomness = dict(seed=0, deterministic=False)
 env_cfg = dict(cudnn_benchmark=True)
 

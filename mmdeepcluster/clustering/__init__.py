@@ -6,6 +6,7 @@ from mmdeepcluster.clustering.draw_group import DrawGroup
 from mmdeepcluster.clustering.faiss_kmeans import FaissKMeans
 from mmdeepcluster.clustering.fast_assign import nearest_certified
 from mmdeepcluster.clustering.functional import l2_normalize, nearest_centroid
+from mmdeepcluster.clustering.host_copy import HostCopy
 from mmdeepcluster.clustering.kmeans import KMeans
 from mmdeepcluster.clustering.linear_transform import LinearTransform
 from mmdeepcluster.clustering.matching import match_clusters
@@ -23,6 +24,7 @@ __all__ = [
     "ClusterResult",
     "DrawGroup",
     "FaissKMeans",
+    "HostCopy",
     "KMeans",
     "LinearTransform",
     "PCAWhitening",

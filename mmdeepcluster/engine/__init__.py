@@ -27,7 +27,12 @@ from mmdeepcluster.engine.launch import (
     start_processes,
 )
 from mmdeepcluster.engine.onnx_export import export_onnx
-from mmdeepcluster.engine.optim_wrapper import BFloat16OptimWrapper, cpu_has_bfloat16
+from mmdeepcluster.engine.optim_groups import MergedGroupsConstructor
+from mmdeepcluster.engine.optim_wrapper import (
+    BFloat16OptimWrapper,
+    DeferredNormOptimWrapper,
+    cpu_has_bfloat16,
+)
 from mmdeepcluster.engine.report import FinalResult, finalize
 from mmdeepcluster.engine.resolve_config import (
     ResolvedConfig,
@@ -57,8 +62,10 @@ __all__ = [
     "BFloat16OptimWrapper",
     "ConfigError",
     "DeepClusterRunner",
+    "DeferredNormOptimWrapper",
     "FeatureSource",
     "FinalResult",
+    "MergedGroupsConstructor",
     "ResolvedConfig",
     "TrainedNetwork",
     "TrainingError",

@@ -23,7 +23,8 @@ _BUILDER_KEYS = {"type", "_scope_", "priority", "init_cfg"}
 
 ROOTS: dict[str, str] = {
     "auto_scale_lr": "learning rate for another batch size",
-    "compile": "torch.compile of the training step",
+    "channels_last": "memory layout of images and convolutions",
+    "compile": "torch.compile of the backbone",
     "custom_hooks": "hooks",
     "custom_imports": "modules to import first",
     "data_preprocessor": "normalisation of the images",
@@ -77,6 +78,8 @@ _WRONG_HOOKS = {
     "EMAHook": "it would keep a second memory bank and average into it",
 }
 _ENV_KEYS = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
+# Of torch.compile, but for the function itself and what switches it off again.
+_COMPILE_KEYS = ("backend", "dynamic", "fullgraph", "mode", "options")
 _AUTO_LR_KEYS = ("enable", "base_batch_size")
 
 
@@ -132,6 +135,7 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name in ("train_pipeline", "eval_pipeline"):
         for index, step in enumerate(config.get(name) or []):
             yield from _component(step, f"{name}[{index}]", registries.TRANSFORMS)
+    yield from _switches(config)
     yield from _training(config)
     for name, builder in (
         ("train_dataloader", build_train_loader),
@@ -145,6 +149,17 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _plain_dict(config, "randomness", _RANDOMNESS_KEYS)
     yield from _plain_dict(config, "env_cfg", _ENV_KEYS)
     yield from _plain_dict(config, "auto_scale_lr", _AUTO_LR_KEYS)
+
+
+def _switches(config: Mapping[str, Any]) -> Iterator[str]:
+    """Switches of the training step, which MMEngine would take in any form."""
+    options = config.get("compile")
+    if isinstance(options, Mapping):
+        yield from _plain_dict(config, "compile", _COMPILE_KEYS)
+    elif options is not None and not isinstance(options, bool):
+        yield f"compile: True, False or options of torch.compile, got {options!r}"
+    if not isinstance(config.get("channels_last", False), bool):
+        yield f"channels_last: True or False, got {config['channels_last']!r}"
 
 
 def _near_roots(config: Mapping[str, Any]) -> Iterator[str]:
@@ -250,7 +265,9 @@ def _component(
         if key in derived:
             yield f"{path}.{key}: is derived from {derived[key]}, leave it out"
         elif key not in known and not takes_any:
-            yield f"{path}.{key}: unknown key of {cls.__name__}, {did_you_mean(key, known)}"
+            # As the user calls it: some names of MMEngine mean classes of ours.
+            name = config["type"] if isinstance(config["type"], str) else cls.__name__
+            yield f"{path}.{key}: unknown key of {name}, {did_you_mean(key, known)}"
     if required:
         for key in sorted(needed - derived.keys() - config.keys() - _WRITTEN):
             yield f"{path}.{key}: {cls.__name__} needs it"

@@ -90,6 +90,8 @@ class DeepClusterRunner(Runner):
         algorithm = model
         if not isinstance(algorithm, BaseAlgorithm):
             raise TypeError(f"model.type must be an algorithm, got {type(model).__name__}")
+        if self.cfg.get("channels_last", False):
+            algorithm.use_channels_last()
         kind = self.cfg.get("sync_bn")
         if kind not in (None, "torch", "mmcv"):
             raise ValueError(f"sync_bn must be 'torch', 'mmcv' or None, got {kind!r}")
@@ -125,6 +127,18 @@ class DeepClusterRunner(Runner):
                 find_unused_parameters=self.cfg.get("find_unused_parameters", False)
                 or keeps_buckets,
             )
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compiles the backbone, if ``cfg.compile`` says so.
+
+        MMEngine 0.10.7 compiles the whole training step, where the label lookup, the features kept
+        for the memory and the optimizer would break the program apart or be compiled anew.
+        """
+        options = self.cfg.get("compile")
+        if options is None or options is False:
+            return
+        get_algorithm(self).compile_backbone(**({} if options is True else options))
+        self.logger.info("compile: the first iterations take long, while the backbone is compiled")
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with before its cluster state is loaded."""
@@ -286,6 +300,15 @@ class DeepClusterRunner(Runner):
                 scheduler.load_state_dict(state)
 
     def _own_optimizer(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        saved = [len(group["params"]) for group in checkpoint["optimizer"]["param_groups"]]
+        now = [len(group["params"]) for group in self.optim_wrapper.optimizer.param_groups]
+        if saved != now:
+            raise ConfigError(
+                f"the checkpoint's optimizer has {len(saved)} groups of {saved[:4]}... parameters, "
+                f"this one {len(now)} of {now[:4]}...: resume with the optim_wrapper.paramwise_cfg "
+                "and the version it was saved with; load_from without --resume starts from its "
+                "weights alone"
+            )
         return own_optimizer(checkpoint["optimizer"], self.optim_wrapper, get_algorithm(self))
 
     def _resume_elsewhere(

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from mmdeepcluster.clustering import RowShare
 from mmdeepcluster.models.algorithms import FeatureModel
+from mmdeepcluster.models.prefetch import prefetched
 from mmdeepcluster.models.row_pass import (
     ExtractionStoppedError,
     PassProgress,
@@ -208,13 +209,13 @@ def _rounds(
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """Samples (B,) and their features (B, D_layer), of the batches of all processes."""
     if get_world_size() == 1:
-        for batch in loader:
+        for batch in prefetched(loader):
             yield batch["sample_idx"], forward_batch(algorithm, batch, layers)
         return
     sizes: Any = loader.batch_sampler
     size = sizes.batch_size
     widths: list[int] | None = None
-    batches = iter(loader)
+    batches = prefetched(loader)
     for _ in range(math.ceil(num_samples / (size * get_world_size()))):
         own = next(batches, None)
         features = {} if own is None else forward_batch(algorithm, own, layers)

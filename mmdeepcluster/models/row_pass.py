@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.models.algorithms import FeatureModel
+from mmdeepcluster.models.prefetch import prefetched
 
 _PROGRESS_SECONDS = 10.0
 
@@ -76,7 +77,7 @@ def feature_rows(
     order, position = batches.sampler, start // batches.batch_size * batches.batch_size
     done = start
     with batches.visiting(start, stop):
-        for batch in loader:
+        for batch in prefetched(loader):
             if stop_asked is not None and stop_asked():
                 raise ExtractionStoppedError("asked to stop")
             samples = batch["sample_idx"]

@@ -210,9 +210,17 @@ def photos(tmp_path):
     return str(folder)
 
 
-def test_training_in_groups_and_its_checkpoints(photos, tmp_path):
+SWITCHES = {
+    "channels_last": True,
+    "compile.backend": "aot_eager",
+    "optim_wrapper.optimizer.fused": True,
+}
+
+
+@pytest.mark.parametrize("switches", [{}, pytest.param(SWITCHES, marks=pytest.mark.slow)])
+def test_training_in_groups_and_its_checkpoints(photos, tmp_path, switches):
     """Four processes, one for each of S = 4 x 1 super-classes; resumed, and resumed by one."""
-    options = {"model.num_super_clusters": 1}
+    options = {"model.num_super_clusters": 1, **switches}
     whole = run_processes(train_grouped, 4, photos, str(tmp_path / "whole"), options, False)
     half = tmp_path / "half"
     run_processes(train_grouped, 4, photos, str(half), options | {"train_cfg.max_epochs": 1}, False)

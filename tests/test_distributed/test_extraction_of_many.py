@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ def extract(config, out, die_at=None):
 
     def load_image(self, index):
         if index == die_at:
+            time.sleep(1)  # the batch before it is worked on, and written, meanwhile
             os.kill(os.getpid(), signal.SIGKILL)
         read.append(index)
         return load(self, index)

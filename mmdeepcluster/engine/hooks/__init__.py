@@ -9,6 +9,7 @@ from mmdeepcluster.engine.hooks.online_clustering_hook import OnlineClusteringHo
 from mmdeepcluster.engine.hooks.progress_hook import ProgressHook
 from mmdeepcluster.engine.hooks.report_hook import ReportHook
 from mmdeepcluster.engine.hooks.scalars_hook import DeferredScalarsHook, IterationLoggerHook
+from mmdeepcluster.engine.hooks.speed_hook import SpeedHook
 
 __all__ = [
     "ClusterMetricsHook",
@@ -21,4 +22,5 @@ __all__ = [
     "OnlineClusteringHook",
     "ProgressHook",
     "ReportHook",
+    "SpeedHook",
 ]

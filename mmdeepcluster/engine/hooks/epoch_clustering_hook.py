@@ -134,24 +134,30 @@ class EpochClusteringHook(Hook):
         if cycle == 0:
             calibrate(runner, self.calibration_passes)
         start = time.perf_counter()
-        features = self._features(runner, algorithm)
-        self.num_feature_passes += 1
+        features = algorithm.features_of_training()
+        kept = features is not None
+        if features is None:
+            features = self._features(runner, algorithm)
+            self.num_feature_passes += 1
         seconds = {"extract": time.perf_counter() - start}
         result = algorithm.recluster(features, seed)
         seconds |= result.seconds
         nmi = self._agreement(algorithm)
         if nmi is not None:
             runner.hook_state[_STATE]["nmi"].append(nmi)
-        counts = algorithm.cluster_counts
+        counts, speed = algorithm.cluster_counts, algorithm.num_samples / seconds["extract"]
         runner.logger.info(
             f"Clustering [{cycle + 1}]  objective: {result.objective:.4f} after "
             f"{result.num_iters} iterations"
             + ("" if nmi is None else f"  NMI to the one before: {nmi:.4f}")
             + f"  sizes: {int(counts.min())} to {int(counts.max())}  "
             + ", ".join(f"{phase} {value:.1f} s" for phase, value in seconds.items())
+            + (", features of the training" if kept else f", {speed:.0f} images/s extracted")
         )
         values = {f"seconds_{phase}": value for phase, value in seconds.items()}
         values["objective"] = result.objective
+        if not kept:
+            values["images_per_second"] = speed
         _log(runner, values, runner.epoch + 1)
         return result.rewritten
 
@@ -178,7 +184,13 @@ class EpochClusteringHook(Hook):
 def forget(optimizer: torch.optim.Optimizer, parameters: tuple[nn.Parameter, ...]) -> None:
     """Drops what an optimizer gathered about parameters that were written anew (R9)."""
     for parameter in parameters:
-        optimizer.state.pop(parameter, None)
+        if not optimizer.defaults.get("fused"):
+            optimizer.state.pop(parameter, None)
+            continue
+        # A fused SGD wants momenta for all parameters of a group or for none.
+        for value in optimizer.state.get(parameter, {}).values():
+            if isinstance(value, torch.Tensor):
+                value.zero_()
 
 
 def _log(runner: Any, values: dict[str, float], step: int) -> None:

@@ -98,7 +98,9 @@ class OnlineClusteringHook(Hook):
         if self.every_n_train_iters(runner, algorithm.centroids_update_interval):
             algorithm.refresh_centroids()
         if reassign:
-            for parameter, row in algorithm.balance_clusters():
+            # What an epoch ends with, its labels and sizes, shall hold no small cluster.
+            at_end = batch_idx + 1 == len(runner.train_dataloader)
+            for parameter, row in algorithm.balance_clusters(wait=at_end):
                 reset_optimizer_row(runner.optim_wrapper.optimizer, parameter, row)
         if outputs is not None:
             outputs["change_ratio"] = stats["change_ratio"]

@@ -10,6 +10,7 @@ from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmdeepcluster.engine.checkpoint_io import HISTORY_LENGTH
+from mmdeepcluster.engine.optim_wrapper import DeferredNormOptimWrapper
 from mmdeepcluster.registry import HOOKS
 
 
@@ -56,7 +57,10 @@ class DeferredScalarsHook(RuntimeInfoHook):
         outputs: dict[str, Any] | None = None,
     ) -> None:
         """Keeps the scalars, and hands them to the hub when they are about to be read."""
-        for key, value in (outputs or {}).items():
+        scalars = dict(outputs or {})
+        if isinstance(runner.optim_wrapper, DeferredNormOptimWrapper):
+            scalars |= runner.optim_wrapper.take_scalars()
+        for key, value in scalars.items():
             name = key if key.startswith("health/") else f"train/{key}"
             self._pending.setdefault(name, []).append(torch.as_tensor(value).detach())
         last_of_epoch = batch_idx + 1 == len(runner.train_dataloader)

@@ -122,6 +122,10 @@ class AlternatingAlgorithm(BaseAlgorithm):
         """Sizes of the clusters, int64 (K,)."""
         return self.label_bank.counts
 
+    def features_of_training(self) -> Tensor | None:
+        """Features (N, D) to cluster without an evaluation pass; None where one is needed."""
+        return None
+
     @abstractmethod
     def reset_head(self, seed: int) -> tuple[nn.Parameter, ...]:
         """Gives the head new random weights (R9); returns its parameters."""

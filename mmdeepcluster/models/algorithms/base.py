@@ -287,8 +287,12 @@ class OnlineAlgorithm(BaseAlgorithm):
         """Recomputes the centroids from the memory."""
 
     @abstractmethod
-    def balance_clusters(self) -> list[tuple[nn.Parameter, int]]:
-        """Dissolves small clusters; returns parameters and rows that now mean another cluster."""
+    def balance_clusters(self, wait: bool = True) -> list[tuple[nn.Parameter, int]]:
+        """Dissolves small clusters; returns parameters and rows that now mean another cluster.
+
+        Without ``wait`` a GPU is not waited for: those are dissolved that it knew of at the call
+        before.
+        """
 
 
 __all__ = ["BaseAlgorithm", "OnlineAlgorithm", "Reclustering"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
@@ -40,6 +41,22 @@ class FeatureModel(BaseModel):
         self.neck: Any = None
         if neck is not None:
             self.neck = NECKS.build(dict(neck, in_channels=self.backbone.out_channels))
+
+    def compile_backbone(self, **options: Any) -> None:
+        """Lets ``torch.compile`` make one program of the backbone; names of weights stay.
+
+        Only the backbone: what an algorithm does around it looks up labels and draws numbers, of
+        which a compiler would have to be told.
+
+        Args:
+            **options: Those of ``torch.compile``.
+        """
+        self.backbone.compile(**options)
+
+    def use_channels_last(self) -> None:
+        """Keeps images and weights of convolutions with the channels as the innermost dimension."""
+        self.backbone.to(memory_format=torch.channels_last)
+        self.data_preprocessor.memory_format = torch.channels_last
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -150,14 +150,17 @@ class ODC(OnlineAlgorithm):
         """Centroids become the means of their members [0, section 3.1]."""
         self.memory.refresh_centroids()
 
-    def balance_clusters(self) -> list[tuple[nn.Parameter, int]]:
+    def balance_clusters(self, wait: bool = True) -> list[tuple[nn.Parameter, int]]:
         """Dissolves small clusters and refills their ids [0, section 3.2].
+
+        Args:
+            wait: Whether to wait for a GPU to say which are small now.
 
         Returns:
             Parameters of the head and the row in them that was written anew.
         """
         rows: list[tuple[nn.Parameter, int]] = []
-        refills = self.memory.dissolve_small_clusters()
+        refills = self.memory.dissolve_small_clusters(wait)
         if not refills or not self.copy_reused_rows:
             return rows
         # Numbered through the whole training, so that no two rows get the same noise.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmdeepcluster.clustering import HostCopy
+
 
 class HostCounts:
     """Sizes of groups, on their way from a device to the host while the device goes on.
@@ -20,19 +22,11 @@ class HostCounts:
     def __init__(self, groups: Tensor, num_groups: int) -> None:
         # bincount() would ask a GPU for the largest number.
         counts = groups.new_zeros(num_groups).index_add_(0, groups, torch.ones_like(groups))
-        self._event: torch.cuda.Event | None = None
-        self._counts = counts
-        if counts.is_cuda:
-            self._counts = torch.empty(counts.shape, dtype=counts.dtype, pin_memory=True)
-            self._counts.copy_(counts, non_blocking=True)
-            self._event = torch.cuda.Event()
-            self._event.record()
+        self._copy = HostCopy(counts)
 
     def tolist(self) -> list[int]:
         """The sizes, by group."""
-        if self._event is not None:
-            self._event.synchronize()
-        sizes: list[int] = self._counts.tolist()
+        sizes: list[int] = self._copy.read().tolist()
         return sizes
 
 

@@ -20,6 +20,7 @@ from mmdeepcluster.clustering.functional import (
     l2_normalize,
     nearest_centroid,
 )
+from mmdeepcluster.clustering.host_copy import HostCopy
 from mmdeepcluster.clustering.two_means import two_means
 from mmdeepcluster.models.memories.label_bank import LabelBank
 from mmdeepcluster.registry import MEMORIES
@@ -131,6 +132,7 @@ class ODCMemory(LabelBank):
         sums = torch.zeros(num_clusters, feature_dim, dtype=torch.float64)
         self.register_buffer("sums", sums, persistent=False)
         self.register_buffer("num_refills", torch.tensor(0), persistent=False)
+        self._smallest: HostCopy | None = None
 
     @torch.no_grad()
     def fill(self, features: Tensor, assignments: Tensor) -> list[Refill]:
@@ -175,7 +177,7 @@ class ODCMemory(LabelBank):
         """
         features = features.float()
         rows = self.partition.to_local(sample_idx)
-        last, keep = _last_occurrences(rows)
+        last, keep = last_occurrences(rows)
         length = features.norm(dim=1)
         finite = length.isfinite()
         keep &= finite
@@ -268,6 +270,7 @@ class ODCMemory(LabelBank):
 
     def _check_consistent(self, state: dict[str, Tensor]) -> None:
         super()._check_consistent(state)
+        self._ask_smallest()  # what an uninterrupted training would have asked
         self.recompute_sums()
         if not torch.equal(self._total_sums(slice(None)).cpu(), state["sums"]):
             raise ValueError("features and centroid sums of the cluster state disagree: damaged")
@@ -296,7 +299,7 @@ class ODCMemory(LabelBank):
         return owned[samples.cpu()].nonzero().flatten().to(self.labels.device)
 
     @torch.no_grad()
-    def dissolve_small_clusters(self) -> list[Refill]:
+    def dissolve_small_clusters(self, wait: bool = True) -> list[Refill]:
         """Empties clusters below ``min_cluster_size`` and refills them from the largest ones.
 
         Members of a small cluster go to the nearest normal centroid. Then each emptied id takes
@@ -304,10 +307,15 @@ class ODCMemory(LabelBank):
         below the minimum; where the largest cluster is too small for that, the id takes the
         samples that lie farthest from the centroids of clusters with members to spare.
 
+        Args:
+            wait: Whether to wait for a GPU to say if there are small clusters now. False takes
+                its answer to the call before, which is there already, so such a cluster lives one
+                iteration longer. A CPU answers at once, whatever is asked.
+
         Returns:
             The refilled ids with the cluster they took members from.
         """
-        if int(self.counts.min()) >= self.min_cluster_size:
+        if not self._some_are_small(wait):
             return []
         small = self.counts < self.min_cluster_size
         members = small[self.labels].nonzero().flatten()
@@ -315,7 +323,21 @@ class ODCMemory(LabelBank):
             self.features[members], self.centroids, self.assign_metric, allowed=~small
         )
         self._relabel(members, target)
-        return [self._refill(cluster) for cluster in small.nonzero().flatten().tolist()]
+        refills = [self._refill(cluster) for cluster in small.nonzero().flatten().tolist()]
+        self._ask_smallest()
+        return refills
+
+    def _some_are_small(self, wait: bool) -> bool:
+        if wait or not self.counts.is_cuda:
+            return int(self.counts.min()) < self.min_cluster_size
+        asked = self._smallest
+        self._ask_smallest()
+        return asked is not None and int(asked.read()) < self.min_cluster_size
+
+    def _ask_smallest(self) -> None:
+        """Asks a GPU for the size of the smallest cluster."""
+        if self.counts.is_cuda:
+            self._smallest = HostCopy(self.counts.min())
 
     def _relabel(self, members: Tensor, target: Tensor) -> None:
         rows, everyone = self.features[members], torch.ones_like(members, dtype=torch.bool)
@@ -427,7 +449,7 @@ def _means(sums: Tensor, counts: Tensor) -> Tensor:
     return (sums / counts.clamp_min(1).unsqueeze(1)).float()
 
 
-def _last_occurrences(sample_idx: Tensor) -> tuple[Tensor, Tensor]:
+def last_occurrences(sample_idx: Tensor) -> tuple[Tensor, Tensor]:
     """For each position the last position of the same sample, and whether it is that position.
 
     Sorting keeps the shapes fixed, so that a GPU need not wait as ``torch.unique`` makes it.

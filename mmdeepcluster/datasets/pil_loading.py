@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -59,15 +60,19 @@ def load_rgb(path: str | Path) -> Image.Image:
         return to_rgb(_upright(image))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turns an image as its EXIF orientation says."""
+def exif_orientation(image: Image.Image) -> Any:
+    """The EXIF orientation of an opened file: 2..8 need a turn, anything else is upright."""
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        return image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
         # The pixels are fine: as in image viewers, an EXIF block that cannot be parsed, which
         # Pillow reports by many exception types, counts as having no orientation.
-        orientation = 1
-    operation = _UPRIGHT.get(orientation)
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turns an image as its EXIF orientation says."""
+    operation = _UPRIGHT.get(exif_orientation(image))
     return image if operation is None else image.transpose(operation)
 
 

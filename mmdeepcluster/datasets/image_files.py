@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,14 +115,28 @@ class ImageFileDataset(BaseImageDataset):
         Raises:
             OSError: the file cannot be read and ``unreadable='trust'``; the message names it.
         """
-        path = self.file_path(index)
+        with self._named_if_trusted(index):
+            return load_rgb(self.file_path(index))
+
+    def read_file(self, index: int) -> bytes:
+        """Bytes of file ``index``.
+
+        Raises:
+            OSError: as :meth:`load_image`.
+        """
+        with self._named_if_trusted(index), open(self.file_path(index), "rb") as file:  # noqa: PTH123
+            return file.read()
+
+    @contextmanager
+    def _named_if_trusted(self, index: int) -> Iterator[None]:
+        """Says which file it is, and why nobody knew, if one cannot be read."""
         try:
-            return load_rgb(path)
+            yield
         except Exception as error:
             if self._policy != "trust":
                 raise
             raise OSError(
-                f"{path!r} cannot be read ({type(error).__name__}: {error}), and "
+                f"{self.file_path(index)!r} cannot be read ({type(error).__name__}: {error}), and "
                 f"dataset.unreadable='trust' had no file checked beforehand: repair it, or have "
                 f"all of them found before training by 'fail' or left out by 'skip'"
             ) from error

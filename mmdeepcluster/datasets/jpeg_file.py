@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from mmdeepcluster.datasets.decode_error import DecodeError
 from mmdeepcluster.datasets.pil_loading import exif_orientation
 
 if TYPE_CHECKING:
@@ -24,19 +25,15 @@ _FLAGS = {
 }
 REDUCTIONS = (8, 4, 2)
 # EXIF orientation: what makes the picture upright.
-_UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+_UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.flip(pixels, -1),
     4: lambda pixels: cv2.flip(pixels, 0),
-    5: cv2.transpose,
+    5: lambda pixels: cv2.transpose(pixels),
     6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
     7: lambda pixels: cv2.flip(cv2.transpose(pixels), -1),
     8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
-
-
-class DecodeError(OSError):
-    """A file turned out to be damaged when its pixels were asked for."""
 
 
 class JpegFile:
@@ -68,7 +65,7 @@ class JpegFile:
         self._by_pillow = by_pillow
         self.size = size[::-1] if orientation in (5, 6, 7, 8) else size
 
-    def decode(self, reduction: int = 1) -> NDArray[np.uint8]:
+    def decode(self, reduction: int = 1) -> NDArray[Any]:
         """Decodes the file.
 
         Args:
@@ -92,9 +89,9 @@ class JpegFile:
             return self._decode_by_pillow()
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
         turn = _UPRIGHT.get(self._orientation)
-        return np.asarray(pixels if turn is None else turn(pixels), np.uint8)
+        return pixels if turn is None else turn(pixels)
 
-    def _decode_by_pillow(self) -> NDArray[np.uint8]:
+    def _decode_by_pillow(self) -> NDArray[Any]:
         try:
             return np.array(self._by_pillow().convert("RGB"))
         except Exception as error:

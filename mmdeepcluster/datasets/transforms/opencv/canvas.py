@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ class Canvas:
 
     def __init__(self, image: Image.Image | JpegFile) -> None:
         self._file: JpegFile | None = None
-        self._pixels: NDArray[np.uint8] | None = None
+        self._pixels: NDArray[Any] | None = None
         if isinstance(image, JpegFile):
             self._file = image
         else:
@@ -52,7 +52,7 @@ class Canvas:
         return self._pixels is not None and self._pixels.ndim == 2
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
+    def pixels(self) -> NDArray[Any]:
         """Pixels (H, W) or (H, W, 3)."""
         if self._pixels is None:
             assert self._file is not None
@@ -60,7 +60,7 @@ class Canvas:
         return self._pixels
 
     @pixels.setter
-    def pixels(self, pixels: NDArray[np.uint8]) -> None:
+    def pixels(self, pixels: NDArray[Any]) -> None:
         self._pixels = pixels
 
     def shape_for_torchvision(self) -> Tensor:
@@ -69,9 +69,7 @@ class Canvas:
 
     def crop(self, top: int, left: int, height: int, width: int) -> None:
         """Keeps a part, which lies within the image."""
-        self.pixels = np.ascontiguousarray(
-            self.pixels[top : top + height, left : left + width], dtype=np.uint8
-        )
+        self.pixels = np.ascontiguousarray(self.pixels[top : top + height, left : left + width])
 
     def resize_part(
         self, part: tuple[int, int, int, int], size: tuple[int, int], filter_name: str
@@ -109,9 +107,7 @@ def _scaled(low: int, high: int, factor: float) -> tuple[int, int]:
     return round(low * factor), round(high * factor)
 
 
-def _resize(
-    pixels: NDArray[np.uint8], size: tuple[int, int], filter_name: str
-) -> NDArray[np.uint8]:
+def _resize(pixels: NDArray[Any], size: tuple[int, int], filter_name: str) -> NDArray[Any]:
     # torch has Pillow's filters for uint8 (at most one level apart), three times as fast. OpenCV
     # has none: INTER_LINEAR aliases and INTER_AREA is another filter.
     if pixels.shape[:2] == size:
@@ -121,4 +117,4 @@ def _resize(
         image.permute(2, 0, 1)[None], size, mode=filter_name, align_corners=False, antialias=True
     )[0].numpy()
     # Copying a permuted array would take as long as the resizing.
-    return planes[0] if pixels.ndim == 2 else np.asarray(cv2.merge(list(planes)), np.uint8)
+    return planes[0] if pixels.ndim == 2 else cv2.merge(list(planes))

@@ -55,18 +55,18 @@ def color_jitter(transform: Any, canvas: Canvas) -> None:
     canvas.pixels = pixels
 
 
-def adjust_brightness(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def adjust_brightness(pixels: NDArray[Any], factor: float) -> NDArray[Any]:
     """Blends with black."""
     return _blend(pixels, factor, pixels, 0.0, 0.0)
 
 
-def adjust_contrast(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def adjust_contrast(pixels: NDArray[Any], factor: float) -> NDArray[Any]:
     """Blends with the mean of the grey image."""
     mean = int(cv2.mean(_grey(pixels))[0] + 0.5)
     return _blend(pixels, factor, pixels, 0.0, mean * (1.0 - factor))
 
 
-def adjust_saturation(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def adjust_saturation(pixels: NDArray[Any], factor: float) -> NDArray[Any]:
     """Blends with the grey image; a grey image stays as it is."""
     if pixels.ndim == 2:
         return pixels
@@ -74,7 +74,7 @@ def adjust_saturation(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.ui
     return _blend(pixels, factor, grey, 1.0 - factor, 0.0)
 
 
-def adjust_hue(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def adjust_hue(pixels: NDArray[Any], factor: float) -> NDArray[Any]:
     """Turns the hue by ``factor`` of a circle; a grey image stays as it is."""
     if pixels.ndim == 2:
         return pixels
@@ -82,17 +82,17 @@ def adjust_hue(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     # In Pillow a circle has 255 steps, in OpenCV 256.
     shift = round(int(factor * 255) * 256 / 255)
     hsv[..., 0] += np.uint8(shift % 256)  # in bytes, so that it goes round
-    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=hsv), np.uint8)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=hsv)
 
 
-def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _grey(pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.ndim == 2:
         return pixels
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
 
 def _blend(
-    left: NDArray[np.uint8], alpha: float, right: NDArray[np.uint8], beta: float, plus: float
-) -> NDArray[np.uint8]:
-    """alpha * left + beta * right + plus, cut off at 0 and 255."""
-    return np.asarray(cv2.addWeighted(left, alpha, right, beta, plus + _CUT), np.uint8)
+    left: NDArray[Any], alpha: float, right: NDArray[Any], beta: float, plus: float
+) -> NDArray[Any]:
+    """Gives alpha * left + beta * right + plus, cut off at 0 and 255."""
+    return cv2.addWeighted(left, alpha, right, beta, plus + _CUT)

@@ -97,9 +97,7 @@ def _pad(canvas: Canvas, margins: Sequence[int], fill: Any, mode: str) -> None:
     left, top, right, bottom = margins
     border = _BORDERS[mode]
     color = _fill_color(fill, canvas)
-    canvas.pixels = cv2.copyMakeBorder(
-        canvas.pixels, top, bottom, left, right, border, value=color
-    )
+    canvas.pixels = cv2.copyMakeBorder(canvas.pixels, top, bottom, left, right, border, value=color)
 
 
 def random_horizontal_flip(transform: Any, canvas: Canvas) -> None:
@@ -123,9 +121,7 @@ def random_rotation(transform: Any, canvas: Canvas) -> None:
 def random_affine(transform: Any, canvas: Canvas) -> None:
     """A random turn, clockwise, with shear, zoom and shift."""
     drawn = transform.make_params([canvas.shape_for_torchvision()])
-    _warp(
-        canvas, transform, drawn["angle"], drawn["translate"], drawn["scale"], drawn["shear"]
-    )
+    _warp(canvas, transform, drawn["angle"], drawn["translate"], drawn["scale"], drawn["shear"])
 
 
 def _warp(

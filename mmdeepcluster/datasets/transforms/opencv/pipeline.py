@@ -141,7 +141,7 @@ def _check(transform: Any) -> None:
             )
 
 
-def _channels_first(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
     """(H, W) or (H, W, 3) to (C, H, W)."""
     if pixels.ndim == 2:
         return np.ascontiguousarray(pixels[None])

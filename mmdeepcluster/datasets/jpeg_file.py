@@ -48,6 +48,7 @@ class JpegFile:
     Attributes:
         size: width and height of the upright image, as in Pillow.
         mode: 'RGB', as in Pillow.
+        is_upright: whether it is stored as it is to be seen.
     """
 
     mode = "RGB"
@@ -63,6 +64,7 @@ class JpegFile:
         self._stored = size
         self._orientation = orientation
         self._by_pillow = by_pillow
+        self.is_upright = orientation not in _UPRIGHT
         self.size = size[::-1] if orientation in (5, 6, 7, 8) else size
 
     def decode(self, reduction: int = 1) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -35,7 +35,7 @@ IMAGE_EXTENSIONS: frozenset[str] = frozenset(
 )
 
 
-def load_rgb(path: str | Path) -> Image.Image:
+def load_rgb(path: str | Path | BinaryIO) -> Image.Image:
     """Reads an image file of any mode as 8-bit RGB.
 
     The EXIF orientation is applied, transparency is laid over white, and the first frame of a
@@ -45,7 +45,7 @@ def load_rgb(path: str | Path) -> Image.Image:
     stretched from its minimum and maximum to 0..255.
 
     Args:
-        path: the image file.
+        path: the image file, or one that is open.
 
     Returns:
         The image in mode 'RGB'.

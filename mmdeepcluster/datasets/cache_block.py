@@ -52,7 +52,7 @@ def is_complete(path: Path, count: int) -> bool:
                 return False
             file.seek(_HEAD.size + 8 * count)
             return file.read(8) == struct.pack("<q", os.fstat(file.fileno()).st_size)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

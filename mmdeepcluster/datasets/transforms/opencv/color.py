@@ -35,7 +35,7 @@ def grayscale(transform: Any, canvas: Canvas) -> None:
 
 def random_grayscale(transform: Any, canvas: Canvas) -> None:
     """Grey in as many channels as there are, sometimes."""
-    if torch.rand(1) < transform.p and not canvas.is_grey:
+    if torch.rand(1).item() < transform.p and not canvas.is_grey:
         canvas.pixels = cv2.cvtColor(_grey(canvas.pixels), cv2.COLOR_GRAY2RGB)
 
 

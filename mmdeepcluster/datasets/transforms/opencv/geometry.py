@@ -102,13 +102,13 @@ def _pad(canvas: Canvas, margins: Sequence[int], fill: Any, mode: str) -> None:
 
 def random_horizontal_flip(transform: Any, canvas: Canvas) -> None:
     """Left becomes right, sometimes."""
-    if torch.rand(1) < transform.p:
+    if torch.rand(1).item() < transform.p:
         canvas.pixels = cv2.flip(canvas.pixels, 1)
 
 
 def random_vertical_flip(transform: Any, canvas: Canvas) -> None:
     """Top becomes bottom, sometimes."""
-    if torch.rand(1) < transform.p:
+    if torch.rand(1).item() < transform.p:
         canvas.pixels = cv2.flip(canvas.pixels, 0)
 
 

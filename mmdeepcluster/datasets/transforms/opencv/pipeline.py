@@ -102,7 +102,7 @@ class OpenCVPipeline:
 
 def _run(transform: Any, canvas: Canvas) -> None:
     if type(transform) is v2.RandomApply:
-        if torch.rand(1) < transform.p:
+        if torch.rand(1).item() < transform.p:
             for inner in transform.transforms:
                 _run(inner, canvas)
     else:

@@ -8,16 +8,14 @@ several processes, runs and data sets may share a folder, which nobody needs to 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
 
@@ -27,19 +25,18 @@ from mmdeepcluster.datasets.cache_block import (
     remove_abandoned,
     write_block,
 )
+from mmdeepcluster.datasets.cache_source import CacheSource, Outcome, values
 from mmdeepcluster.datasets.file_check import deal
 from mmdeepcluster.datasets.jpeg_file import open_jpeg
 from mmdeepcluster.datasets.pil_loading import load_rgb
 
 _BLOCK = 512
+# Another one when other copies are made of the same files.
+_FORMAT = 1
 # Blocks of one rank between two meetings of the ranks: about a minute of one core.
 _BLOCKS_A_ROUND = 16
-# Images that are encoded to learn how large the cache will be.
-_TRIED = 32
 # What the estimate may be wrong by.
 _MARGIN = 1.2
-# What a task found, and what is wrong if it failed.
-_Outcome = tuple[str, str | None]
 
 
 class ResizedCache:
@@ -85,30 +82,32 @@ class ResizedCache:
             num_threads: threads of each rank. Defaults to None, the usable CPU cores.
 
         Raises:
-            OSError: a file cannot be read, or the cache not be written: the message says which.
-            ValueError: there is less room on the disk than the copies need.
+            OSError: a file cannot be read; or the cache cannot be written, for instance because
+                there is less room than the copies need, which is found out before.
         """
-        work = _Files(self, names, path_of, frozenset(left_out))
+        settings = f"{_FORMAT} {self.shorter_side} {self.quality}"
+        work = CacheSource(names, path_of, frozenset(left_out), _BLOCK, settings, self.copy_of)
         count = -(-len(names) // _BLOCK)
-        self._blocks = _values(deal(count, work.digest, num_threads, _BLOCKS_A_ROUND))
+        self._blocks = values(deal(count, work.digest, num_threads, _BLOCKS_A_ROUND))
         (missing,) = deal(1, lambda _: self._missing(len(names)), 1, 1)
         if missing:
             self._build(work, missing, num_threads)
         # On a disk that is not shared, the blocks of the other ranks are somewhere else.
         for block in self._missing(len(names)):
-            _values([work.write(block)])
+            self.folder.mkdir(parents=True, exist_ok=True)
+            values([self._write(work, block)])
 
-    def _build(self, work: _Files, missing: list[int], num_threads: int | None) -> None:
+    def _build(self, work: CacheSource, missing: list[int], num_threads: int | None) -> None:
         begin = time.monotonic()
-        _values(deal(1, lambda _: ("", self._problem(work, missing)), 1, 1))
+        values(deal(1, lambda _: ("", self._problem(work, missing)), 1, 1))
 
         def told(done: int) -> str:
             return f"cache {str(self.folder)!r}: {done:,} of {len(missing):,} blocks written"
 
-        def write(number: int) -> _Outcome:
-            return work.write(missing[number])
+        def write(number: int) -> Outcome:
+            return self._write(work, missing[number])
 
-        sizes = _values(deal(len(missing), write, num_threads, _BLOCKS_A_ROUND, told))
+        sizes = values(deal(len(missing), write, num_threads, _BLOCKS_A_ROUND, told))
         size = sum(map(int, sizes)) / 1e6
         print_log(
             f"cache {str(self.folder)!r}: {len(missing):,} blocks of up to {_BLOCK} images "
@@ -116,6 +115,15 @@ class ResizedCache:
             f"in {time.monotonic() - begin:.0f} s",
             logger="current",
         )
+
+    def _write(self, work: CacheSource, block: int) -> Outcome:
+        """Writes a block; the number of bytes of its images."""
+        try:
+            images = work.copies(block)
+            write_block(self.path(block), images)
+        except OSError as error:
+            return "", str(error)
+        return str(sum(map(len, images))), None
 
     def read(self, position: int) -> bytes:
         """The copy of file ``position``, encoded.
@@ -155,7 +163,7 @@ class ResizedCache:
             if not is_complete(self.path(block), min(_BLOCK, count - block * _BLOCK))
         ]
 
-    def _problem(self, work: _Files, missing: list[int]) -> str | None:
+    def _problem(self, work: CacheSource, missing: list[int]) -> str | None:
         """Says before anything is written what is wrong, if the copies cannot be."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -194,81 +202,3 @@ def open_cache(options: Mapping[str, Any]) -> ResizedCache:
         wrong = f"has no option {unknown[0]!r}" if unknown else "needs 'dir'"
         raise TypeError(f"dataset.cache {wrong}: give dir, shorter_side and quality")
     return ResizedCache(**options)
-
-
-class _Files:
-    """The image files of a data set, and how blocks are made of them."""
-
-    def __init__(
-        self,
-        cache: ResizedCache,
-        names: Sequence[str],
-        path_of: Callable[[str], str],
-        left_out: Collection[int],
-    ) -> None:
-        self._cache = cache
-        self._names, self._path_of = names, path_of
-        self._left_out = left_out
-
-    def positions(self, block: int) -> range:
-        """Positions of the files of a block."""
-        return range(block * _BLOCK, min((block + 1) * _BLOCK, len(self._names)))
-
-    def digest(self, block: int) -> _Outcome:
-        """A digest of what the copies of a block follow from."""
-        identity = hashlib.sha256(f"1 {self._cache.shorter_side} {self._cache.quality}".encode())
-        try:
-            for position in self.positions(block):
-                name = self._names[position]
-                size = time_ns = -1
-                if position not in self._left_out:
-                    found = os.stat(self._path_of(name))  # noqa: PTH116
-                    size, time_ns = found.st_size, found.st_mtime_ns
-                identity.update(f"{name}\0{size}\0{time_ns}\n".encode())
-        except OSError as error:
-            return "", str(error)
-        return identity.hexdigest()[:40], None
-
-    def write(self, block: int) -> _Outcome:
-        """Writes a block; the number of bytes of its images."""
-        try:
-            images = [self._copy(position) for position in self.positions(block)]
-            write_block(self._cache.path(block), images)
-        except OSError as error:
-            return "", str(error)
-        return str(sum(map(len, images))), None
-
-    def estimated_size(self, blocks: Sequence[int]) -> float:
-        """Bytes that the copies of blocks will have, from some of them."""
-        positions = np.concatenate([self.positions(block) for block in blocks])
-        tried = positions[
-            np.linspace(0, len(positions) - 1, min(_TRIED, len(positions)), dtype=int)
-        ]
-        sizes = [len(self._copy(position)) for position in tried.tolist()]
-        return float(np.mean(sizes)) * len(positions)
-
-    def _copy(self, position: int) -> bytes:
-        if position in self._left_out:
-            return b""
-        path = self._path_of(self._names[position])
-        try:
-            return self._cache.copy_of(Path(path).read_bytes())
-        except Exception as error:
-            raise OSError(
-                f"{path!r} cannot be read ({type(error).__name__}: {error}): repair it, or leave "
-                "such images out by dataset.unreadable='skip'"
-            ) from error
-
-
-def _values(outcomes: Iterable[_Outcome]) -> list[str]:
-    """What tasks have found, on all ranks.
-
-    Raises:
-        OSError: one of them failed; the first.
-    """
-    values = []
-    for value, problem in outcomes:
-        if problem is not None:
-            raise OSError(problem)
-        values.append(value)
-    return values

@@ -14,6 +14,7 @@ from mmdeepcluster.datasets import build_pipeline
 from mmdeepcluster.datasets.image_view import seeded_cpu_rng
 from mmdeepcluster.datasets.jpeg_file import open_jpeg
 from mmdeepcluster.datasets.transforms.opencv import OpenCVPipeline
+from mmdeepcluster.datasets.transforms.opencv.draws import draw
 from mmdeepcluster.datasets.transforms.opencv.geometry import resized_size
 
 TO_TENSOR = dict(type="PILToTensor")
@@ -160,6 +161,14 @@ def test_the_parameters_are_those_of_torchvision(monkeypatch, photos):
         sequences.append(drawn.copy())
         drawn.clear()
     assert sequences[0] == sequences[1] and len(sequences[0]) == 3 * len(photos)
+
+
+def test_older_torchvision_draws_by_another_name():
+    class Old:
+        def _get_params(self, inputs):
+            return {"inputs": inputs}
+
+    assert draw(Old()) == {"inputs": []}
 
 
 def test_distributions(photos):

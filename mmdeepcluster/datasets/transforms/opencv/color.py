@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import torch
 
+from mmdeepcluster.datasets.transforms.opencv.draws import draw
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def random_grayscale(transform: Any, canvas: Canvas) -> None:
 
 def color_jitter(transform: Any, canvas: Canvas) -> None:
     """Brightness, contrast, saturation and hue in random order."""
-    drawn = transform.make_params([])
+    drawn = draw(transform)
     pixels = canvas.pixels
     for step in drawn["fn_idx"].tolist():
         if step == _BRIGHTNESS and drawn["brightness_factor"] is not None:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torchvision.transforms.v2 import InterpolationMode
 
+from mmdeepcluster.datasets.transforms.opencv.draws import draw
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -66,7 +68,7 @@ def resized_size(
 
 def random_resized_crop(transform: Any, canvas: Canvas) -> None:
     """A random part at a given size."""
-    drawn = transform.make_params([canvas.shape_for_torchvision()])
+    drawn = draw(transform, [canvas.shape_for_torchvision()])
     part = (drawn["top"], drawn["left"], drawn["height"], drawn["width"])
     height, width = transform.size
     canvas.resize_part(part, (height, width), filter_name(transform))
@@ -85,7 +87,7 @@ def center_crop(transform: Any, canvas: Canvas) -> None:
 
 def random_crop(transform: Any, canvas: Canvas) -> None:
     """A random part of a given size, padded first if so configured."""
-    drawn = transform.make_params([canvas.shape_for_torchvision()])
+    drawn = draw(transform, [canvas.shape_for_torchvision()])
     if drawn["needs_pad"]:
         _pad(canvas, drawn["padding"], transform.fill, transform.padding_mode)
     if drawn["needs_crop"]:
@@ -114,13 +116,13 @@ def random_vertical_flip(transform: Any, canvas: Canvas) -> None:
 
 def random_rotation(transform: Any, canvas: Canvas) -> None:
     """A random turn, anticlockwise; the image keeps its size."""
-    drawn = transform.make_params([canvas.shape_for_torchvision()])
+    drawn = draw(transform, [canvas.shape_for_torchvision()])
     _warp(canvas, transform, -drawn["angle"], (0, 0), 1.0, (0.0, 0.0))
 
 
 def random_affine(transform: Any, canvas: Canvas) -> None:
     """A random turn, clockwise, with shear, zoom and shift."""
-    drawn = transform.make_params([canvas.shape_for_torchvision()])
+    drawn = draw(transform, [canvas.shape_for_torchvision()])
     _warp(canvas, transform, drawn["angle"], drawn["translate"], drawn["scale"], drawn["shear"])
 
 
@@ -171,7 +173,7 @@ def _output_to_input(
 
 def gaussian_blur(transform: Any, canvas: Canvas) -> None:
     """Blurs with a random width."""
-    sigma_x, sigma_y = transform.make_params([])["sigma"]
+    sigma_x, sigma_y = draw(transform)["sigma"]
     # torchvision's order is width, height
     width, height = transform.kernel_size
     canvas.pixels = cv2.GaussianBlur(

@@ -10,6 +10,7 @@ from mmdeepcluster.datasets.image_files import ImageFileDataset
 from mmdeepcluster.datasets.image_list import ImageList
 from mmdeepcluster.datasets.image_view import ImageView
 from mmdeepcluster.datasets.loader import build_eval_loader, build_train_loader
+from mmdeepcluster.datasets.opencv_view import OpenCVView
 from mmdeepcluster.datasets.pil_loading import load_rgb
 from mmdeepcluster.datasets.samplers import (
     BalancedBatchSampler,
@@ -45,6 +46,7 @@ __all__ = [
     "ImageList",
     "ImageView",
     "LongTailSubset",
+    "OpenCVView",
     "OwnerSampler",
     "UniformClusterSampler",
     "build_eval_loader",

@@ -60,6 +60,13 @@ class BaseImageDataset(ABC):
         """The file of a sample, None where images are no files."""
         return None
 
+    def read_file(self, index: int) -> bytes | None:
+        """The encoded image of a sample, of any format, None where images are no files.
+
+        What :meth:`load_image` would decode.
+        """
+        return None
+
     @abstractmethod
     def fingerprint_parts(self) -> Iterator[bytes]:
         """Yields what identifies all images and their order, whatever the root is."""

@@ -102,6 +102,10 @@ class LabelledPart(BaseImageDataset):
         """Returns image ``index`` of the part."""
         return self.whole.load_image(int(self.indices[index]))
 
+    def read_file(self, index: int) -> bytes | None:
+        """The encoded image ``index`` of the part."""
+        return self.whole.read_file(int(self.indices[index]))
+
     def sample_name(self, index: int) -> str:
         """Its name in the whole data set."""
         return self.whole.sample_name(int(self.indices[index]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmengine.logging import print_log
@@ -39,6 +39,9 @@ class ImageFolder(ImageFileDataset):
             first one that cannot be read ends the run with an error that names it). Defaults to
             'fail'.
         num_threads: threads that check the files. Defaults to None, the usable CPU cores.
+        cache: ``dict(dir=..., shorter_side=256, quality=90)`` makes smaller copies of the images
+            at the first start, which all later reading takes: several times as fast with large
+            photographs. It changes results. Defaults to None, no copies.
 
     Raises:
         FileNotFoundError: there is no such folder, or no image in it.
@@ -52,6 +55,7 @@ class ImageFolder(ImageFileDataset):
         labels: str | None = None,
         unreadable: str = "fail",
         num_threads: int | None = None,
+        cache: Mapping[str, Any] | None = None,
     ) -> None:
         if labels not in (None, "folder"):
             raise ValueError(f"dataset.labels must be None or 'folder', got {labels!r}")
@@ -59,7 +63,7 @@ class ImageFolder(ImageFileDataset):
         names = _list_images(folder)
         known, class_names = _folder_labels(folder, names) if labels else (None, None)
         packed = PackedStrings(names)
-        super().__init__(folder, packed, known, class_names, unreadable, num_threads)
+        super().__init__(folder, packed, known, class_names, unreadable, num_threads, cache)
 
 
 def check_folder(root: str | Path) -> Path:

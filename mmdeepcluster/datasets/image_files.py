@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,7 @@ from mmdeepcluster.datasets.chain_digest import Chain
 from mmdeepcluster.datasets.file_check import BLOCK, check_files, deal
 from mmdeepcluster.datasets.file_survey import BLOCKS_A_ROUND, FileSurvey, link_of, pack
 from mmdeepcluster.datasets.pil_loading import find_defect, load_rgb
+from mmdeepcluster.datasets.resized_cache import open_cache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +49,8 @@ class ImageFileDataset(BaseImageDataset):
             out, says so, and keeps their positions for :attr:`unreadable`; ``'trust'`` opens no
             file beforehand, and one that cannot be read raises when it is loaded.
         num_threads: threads of the check, None for the number of usable CPU cores.
+        cache: options of a :class:`~mmdeepcluster.datasets.resized_cache.ResizedCache`, from which
+            the images are read then. None reads the files themselves.
         survey: what is known of the files from an earlier start, once its missing files were
             looked for. None decodes all of them.
 
@@ -62,9 +68,11 @@ class ImageFileDataset(BaseImageDataset):
         class_names: tuple[str, ...] | None = None,
         unreadable: str = "fail",
         num_threads: int | None = None,
+        cache: Mapping[str, Any] | None = None,
         survey: FileSurvey | None = None,
     ) -> None:
         check_policy(unreadable)
+        self._cache = None if cache is None else open_cache(cache)
         self.root = root
         self._names = names
         self._policy = unreadable
@@ -79,6 +87,9 @@ class ImageFileDataset(BaseImageDataset):
         self._shifts = self._left_out - np.arange(len(self._left_out))
         self.eval_labels = self._kept(labels)
         self.class_names = class_names
+        if self._cache is not None:
+            left_out = self._left_out.tolist()
+            self._cache.prepare(names, partial(_join, root), left_out, num_threads)
 
     @property
     def num_unreadable(self) -> int:
@@ -114,23 +125,45 @@ class ImageFileDataset(BaseImageDataset):
         Raises:
             OSError: the file cannot be read and ``unreadable='trust'``; the message names it.
         """
-        path = self.file_path(index)
+        if self._cache is not None:
+            return load_rgb(BytesIO(self._cache.read(self._position(index))))
+        with self._named_if_trusted(index):
+            return load_rgb(self.file_path(index))
+
+    def read_file(self, index: int) -> bytes:
+        """Bytes of file ``index``, or of its copy in the cache.
+
+        Raises:
+            OSError: as :meth:`load_image`.
+        """
+        if self._cache is not None:
+            return self._cache.read(self._position(index))
+        with self._named_if_trusted(index), open(self.file_path(index), "rb") as file:  # noqa: PTH123
+            return file.read()
+
+    @contextmanager
+    def _named_if_trusted(self, index: int) -> Iterator[None]:
+        """Says which file it is, and why nobody knew, if one cannot be read."""
         try:
-            return load_rgb(path)
+            yield
         except Exception as error:
             if self._policy != "trust":
                 raise
             raise OSError(
-                f"{path!r} cannot be read ({type(error).__name__}: {error}), and "
+                f"{self.file_path(index)!r} cannot be read ({type(error).__name__}: {error}), and "
                 f"dataset.unreadable='trust' had no file checked beforehand: repair it, or have "
                 f"all of them found before training by 'fail' or left out by 'skip'"
             ) from error
 
     def sample_name(self, index: int) -> str:
         """Path relative to the root."""
+        return self._names[self._position(index)]
+
+    def _position(self, index: int) -> int:
+        """Which of the names, with those left out, an image has."""
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} is outside [0, {len(self)})")
-        return self._names[index + int(np.searchsorted(self._shifts, index, "right"))]
+        return index + int(np.searchsorted(self._shifts, index, "right"))
 
     def file_path(self, index: int) -> str:
         """The file, below the root as that was given."""

@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmdeepcluster.datasets.base import BaseImageDataset
+from mmdeepcluster.datasets.decode_error import DecodeError
 from mmdeepcluster.datasets.samplers import Draw
 from mmdeepcluster.datasets.transforms import build_pipeline
 
-Pipeline = Callable[[Image.Image], Tensor]
+Pipeline = Callable[[Any], Tensor]
 
 
 @contextmanager
@@ -119,9 +119,13 @@ class ImageView(Dataset[dict[str, Any]]):
 
     def _build(self, pipeline: Sequence[Mapping[str, Any]]) -> Pipeline:
         try:
-            built: Pipeline = build_pipeline(pipeline)
+            return self._pipeline(pipeline)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.name}: {error}") from error
+
+    def _pipeline(self, pipeline: Sequence[Mapping[str, Any]]) -> Pipeline:
+        """Builds what executes transform configs."""
+        built: Pipeline = build_pipeline(pipeline)
         return built
 
     def _check_index(self, index: int) -> int:
@@ -130,16 +134,19 @@ class ImageView(Dataset[dict[str, Any]]):
             raise IndexError(f"sample {index} is outside [0, {len(self)}) of {self.dataset}")
         return index
 
+    def _load(self, index: int) -> Any:
+        """What the pipeline gets."""
+        return self.dataset.load_image(index)
+
     def _apply(self, index: int) -> Tensor:
         try:
-            image = self.dataset.load_image(index)
+            image = self._load(index)
         except Exception as error:
-            raise OSError(
-                f"cannot read {self.dataset.sample_name(index)!r} (sample {index} of "
-                f"{self.dataset}): {error}"
-            ) from error
+            raise self._unreadable(index, error) from error
         try:
             output = self.pipeline(image)
+        except DecodeError as error:
+            raise self._unreadable(index, error) from error
         except Exception as error:
             raise RuntimeError(
                 f"{self.name} fails on {self.dataset.sample_name(index)!r} (sample {index}, "
@@ -147,6 +154,10 @@ class ImageView(Dataset[dict[str, Any]]):
             ) from error
         # Collation into shared memory wants plain tensors, not torchvision's Image subclass.
         return output.as_subclass(Tensor) if isinstance(output, Tensor) else output
+
+    def _unreadable(self, index: int, error: Exception) -> OSError:
+        name = self.dataset.sample_name(index)
+        return OSError(f"cannot read {name!r} (sample {index} of {self.dataset}): {error}")
 
     def _check_tensor(self, output: Any) -> None:
         wanted = "a uint8 or float tensor of shape (C, H, W)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -34,7 +35,7 @@ IMAGE_EXTENSIONS: frozenset[str] = frozenset(
 )
 
 
-def load_rgb(path: str | Path) -> Image.Image:
+def load_rgb(path: str | Path | BinaryIO) -> Image.Image:
     """Reads an image file of any mode as 8-bit RGB.
 
     The EXIF orientation is applied, transparency is laid over white, and the first frame of a
@@ -44,7 +45,7 @@ def load_rgb(path: str | Path) -> Image.Image:
     stretched from its minimum and maximum to 0..255.
 
     Args:
-        path: the image file.
+        path: the image file, or one that is open.
 
     Returns:
         The image in mode 'RGB'.
@@ -59,15 +60,19 @@ def load_rgb(path: str | Path) -> Image.Image:
         return to_rgb(_upright(image))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turns an image as its EXIF orientation says."""
+def exif_orientation(image: Image.Image) -> Any:
+    """The EXIF orientation of an opened file: 2..8 need a turn, anything else is upright."""
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        return image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
         # The pixels are fine: as in image viewers, an EXIF block that cannot be parsed, which
         # Pillow reports by many exception types, counts as having no orientation.
-        orientation = 1
-    operation = _UPRIGHT.get(orientation)
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turns an image as its EXIF orientation says."""
+    operation = _UPRIGHT.get(exif_orientation(image))
     return image if operation is None else image.transpose(operation)
 
 

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from mmdeepcluster.datasets import (
     BaseImageDataset,
     ImageView,
+    OpenCVView,
     UniformClusterSampler,
     build_eval_loader,
     build_train_loader,
@@ -59,10 +60,30 @@ def _view(cfg: Config, dataset: BaseImageDataset, name: str) -> ImageView:
         ConfigError: If that image cannot be read (``dataset.unreadable='trust'`` had nobody look),
             or the pipeline does not fit it.
     """
+    view = ImageView
+    if name == "train_pipeline":
+        view = _TRAIN_VIEWS[_train_transforms(cfg)]
     try:
-        return ImageView(dataset, cfg[name], name=name)
+        return view(dataset, cfg[name], name=name)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
+
+
+# Who executes the training pipeline, by `train_dataloader.transforms`.
+_TRAIN_VIEWS: dict[str, type[ImageView]] = {"torchvision": ImageView, "opencv": OpenCVView}
+
+
+def _train_transforms(cfg: Config) -> str:
+    """Value of ``train_dataloader.transforms``.
+
+    Raises:
+        ConfigError: It is none of those there are.
+    """
+    chosen = cfg.train_dataloader.get("transforms", "torchvision")
+    if chosen not in _TRAIN_VIEWS:
+        known = " or ".join(map(repr, _TRAIN_VIEWS))
+        raise ConfigError(f"train_dataloader.transforms must be {known}, got {chosen!r}")
+    return str(chosen)
 
 
 def heldout_dataset(resolved: ResolvedConfig) -> BaseImageDataset | None:
@@ -92,7 +113,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         seed=randomness["seed"],
         rank=get_rank(),
         world_size=get_world_size(),
-        **cfg.train_dataloader,
+        **{key: value for key, value in cfg.train_dataloader.items() if key != "transforms"},
     )
     memory = _check_memory(resolved)
     try:

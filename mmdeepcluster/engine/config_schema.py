@@ -137,11 +137,11 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield from _component(step, f"{name}[{index}]", registries.TRANSFORMS)
     yield from _switches(config)
     yield from _training(config)
-    for name, builder in (
-        ("train_dataloader", build_train_loader),
-        ("eval_dataloader", build_eval_loader),
+    for name, builder, further in (
+        ("train_dataloader", build_train_loader, {"transforms"}),
+        ("eval_dataloader", build_eval_loader, set()),
     ):
-        yield from _plain_dict(config, name, _loader_keys(builder))
+        yield from _plain_dict(config, name, _loader_keys(builder) | further)
     sampler = (config.get("train_dataloader") or {}).get("sampler")
     if sampler is not None:
         yield from _component(sampler, "train_dataloader.sampler", registries.DATA_SAMPLERS)

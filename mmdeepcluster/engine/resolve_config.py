@@ -167,11 +167,9 @@ def _apply_data_root(cfg: Config, options: Mapping[str, Any]) -> bool:
     folder = cfg.get("data_root")
     if folder is None:
         return False
-    given = {
-        key.removeprefix("dataset."): value
-        for key, value in options.items()
-        if key.startswith("dataset.")
-    }
+    # `dataset.cache.dir` gives a part of `dataset.cache`, which the options were merged into.
+    parts = [key.split(".")[1] for key in options if key.startswith("dataset.")]
+    given = {part: cfg.dataset[part] for part in parts}
     cfg.dataset = {"type": "ImageFolder", "root": str(folder), **given}
     cfg.data_root = None
     without = {"test_split": None, "probe_layer": None}  # there are no test images

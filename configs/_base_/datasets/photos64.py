@@ -20,5 +20,5 @@ data_preprocessor = dict(
     type="ImagePreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
 )
 
-train_dataloader = dict(batch_size=64, num_workers=2)
-eval_dataloader = dict(batch_size=256, num_workers=2)
+train_dataloader = dict(batch_size=64, num_workers=2, pin_memory=True)
+eval_dataloader = dict(batch_size=256, num_workers=2, pin_memory=True)

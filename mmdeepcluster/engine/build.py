@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_rank, get_world_size, is_distributed
 from mmengine.registry import init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -87,13 +88,17 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     init_default_scope(cfg.get("default_scope", SCOPE))
     randomness = {"seed": DEFAULT_SEED, **(cfg.get("randomness") or {})}
     view = _view(cfg, dataset, "train_pipeline")
-    loader = build_train_loader(
-        view,
-        seed=randomness["seed"],
-        rank=get_rank(),
-        world_size=get_world_size(),
-        **cfg.train_dataloader,
-    )
+    try:
+        loader = build_train_loader(
+            view,
+            seed=randomness["seed"],
+            rank=get_rank(),
+            world_size=get_world_size(),
+            device=get_device(),
+            **cfg.train_dataloader,
+        )
+    except (ValueError, OSError) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     memory = _check_memory(resolved)
     try:
         runner = DeepClusterRunner(

@@ -63,9 +63,7 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     value = torch.maximum(torch.maximum(red, green), blue)
     spread = value - torch.minimum(torch.minimum(red, green), blue)
     is_red, is_green = value == red, value == green
-    difference = torch.where(
-        is_red, green - blue, torch.where(is_green, blue - red, red - green)
-    )
+    difference = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
     # 0: red, 1: green, 2: blue is the largest
     sector = torch.where(is_red, 0.0, torch.where(is_green, 1.0, 2.0))
     hues, saturations = _hsv_tables(images.device)
@@ -104,7 +102,10 @@ def _hsv_tables(device: torch.device) -> tuple[Tensor, Tensor]:
         first = np.where(difference >= 0, one, (spread + difference) / spread)
         second = np.where(difference >= 0, (spread - difference) / spread, one)
         turn = np.where(sector == 0, first - second, sector + first - second).astype(np.float32)
-        hue = np.fmod(turn.astype(np.float64) / 6.0 + 1.0, 1.0).astype(np.float32).astype(np.float64) * 255.0
+        hue = (
+            np.fmod(turn.astype(np.float64) / 6.0 + 1.0, 1.0).astype(np.float32).astype(np.float64)
+            * 255.0
+        )
         saturation = (spread[0].T / spread[0]).astype(np.float32).astype(np.float64) * 255.0
     return _whole(hue, device), _whole(saturation, device)
 

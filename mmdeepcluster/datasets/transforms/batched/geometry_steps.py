@@ -55,6 +55,10 @@ class ResizeAll(BatchStep):
         long = int(short * max(height, width) / min(height, width))
         return (channels, long, short) if height > width else (channels, short, long)
 
+    def changes(self, shape: Shape) -> bool:
+        """Whether images have another size."""
+        return self.shape(shape) != shape
+
     def apply(self, images: Tensor, params: Params) -> Tensor:
         """Resizes whole images."""
         sizes = images.shape[2:]

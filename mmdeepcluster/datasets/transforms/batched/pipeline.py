@@ -20,7 +20,6 @@ STEPS: Mapping[type, Callable[[Any], BatchStep]] = {
     v2.ColorJitter: steps.Jitter,
     v2.GaussianBlur: steps.Blur,
     v2.Grayscale: steps.ToGrey,
-    v2.PILToTensor: steps.Unchanged,
     v2.RGB: steps.ToRGB,
     v2.RandomAffine: geometry_steps.Affine,
     v2.RandomApply: lambda transform: steps.MaybeAll(transform, build_steps(transform.transforms)),
@@ -51,7 +50,7 @@ def _build(transform: Any) -> BatchStep:
         known = ", ".join(sorted(known.__name__ for known in STEPS))
         raise ValueError(
             f"train_dataloader.transforms='device' cannot execute {type(transform).__name__}; it "
-            f"executes {known}; {way_out}"
+            f"executes {known}, and PILToTensor at the end; {way_out}"
         )
     try:
         return kind(transform)

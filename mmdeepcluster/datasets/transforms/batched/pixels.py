@@ -37,9 +37,7 @@ def crop(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> 
     return take_pixels(images, rows, columns)
 
 
-def fill_where(
-    images: Tensor, outside: Tensor, fill: float | Sequence[float] | None
-) -> Tensor:
+def fill_where(images: Tensor, outside: Tensor, fill: float | Sequence[float] | None) -> Tensor:
     """Images with the colour ``fill`` (black for None) where ``outside`` (B, H, W)."""
     colour = [0.0 if fill is None else fill] if not isinstance(fill, Sequence) else list(fill)
     values = torch.tensor(colour, dtype=torch.float32).to(images.dtype)

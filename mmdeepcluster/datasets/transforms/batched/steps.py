@@ -51,6 +51,10 @@ class BatchStep(ABC):
         """Shape (C, H, W) of an image behind the step."""
         return shape
 
+    def changes(self, shape: Shape) -> bool:
+        """Whether it does anything to images of that shape."""
+        return True
+
     def draw(self, random: SampleRandom, shape: Shape) -> Params:
         """Parameters of each sample, for images of that shape."""
         return {}
@@ -58,16 +62,6 @@ class BatchStep(ABC):
     @abstractmethod
     def apply(self, images: Tensor, params: Params) -> Tensor:
         """Changes images, which may be overwritten, with parameters that are on their device."""
-
-
-class Unchanged(BatchStep):
-    """Nothing: ``PILToTensor``, since images are tensors here."""
-
-    random = False
-
-    def apply(self, images: Tensor, params: Params) -> Tensor:
-        """Returns the images."""
-        return images
 
 
 class ToRGB(BatchStep):
@@ -78,6 +72,10 @@ class ToRGB(BatchStep):
     def shape(self, shape: Shape) -> Shape:
         """Three channels."""
         return (3, *shape[1:])
+
+    def changes(self, shape: Shape) -> bool:
+        """Whether images are grey."""
+        return shape[0] == 1
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
         """Repeats a single channel."""
@@ -92,6 +90,10 @@ class ToGrey(BatchStep):
     def shape(self, shape: Shape) -> Shape:
         """As many channels as were asked for."""
         return (self.transform.num_output_channels, *shape[1:])
+
+    def changes(self, shape: Shape) -> bool:
+        """Whether images are not yet what was asked for."""
+        return (shape[0], self.transform.num_output_channels) != (1, 1)
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
         """Luma, repeated where three channels are wanted."""
@@ -137,6 +139,10 @@ class Centre(BatchStep):
     def shape(self, shape: Shape) -> Shape:
         """The size that was asked for."""
         return (shape[0], *self.transform.size)
+
+    def changes(self, shape: Shape) -> bool:
+        """Whether images have another size."""
+        return self.shape(shape) != shape
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
         """Cuts, or surrounds with black."""

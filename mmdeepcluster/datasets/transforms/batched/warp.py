@@ -71,9 +71,7 @@ def fixed_point(matrices: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.floor(fixed * _ONE + 0.5).astype(np.int64)
 
 
-def warp_nearest(
-    images: Tensor, maps: Tensor, fill: float | Sequence[float] | None
-) -> Tensor:
+def warp_nearest(images: Tensor, maps: Tensor, fill: float | Sequence[float] | None) -> Tensor:
     """Takes for each pixel the one that its middle falls into.
 
     Args:
@@ -92,9 +90,7 @@ def warp_nearest(
     return fill_where(take_pixels(images, near_y, near_x), outside, fill)
 
 
-def warp_bilinear(
-    images: Tensor, matrices: Tensor, fill: float | Sequence[float] | None
-) -> Tensor:
+def warp_bilinear(images: Tensor, matrices: Tensor, fill: float | Sequence[float] | None) -> Tensor:
     """Interpolates between the four pixels around a place, as Pillow does, in fp64.
 
     Args:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def blend(first: Tensor | float, second: Tensor, share: Tensor) -> Tensor:
+def blend(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
     """``first + share * (second - first)``, cut to 0..255 and to whole numbers (``Blend.c``)."""
-    return (second - first).mul_(share.view(-1, 1, 1, 1)).add_(first).clamp_(0.0, 255.0).trunc_()
+    return (second - first).mul_(share.view(-1, 1, 1, 1)).add_(first).clamp_(0.0, 255.0).floor_()
 
 
 def grey_levels(images: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def grey_levels(images: Tensor) -> Tensor:
 
 def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
     """Towards black (below 1) or away from it; factors (B,)."""
-    return blend(0.0, images, factors)
+    return (images * factors.view(-1, 1, 1, 1)).clamp_(max=255.0).floor_()
 
 
 def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
@@ -52,8 +52,8 @@ def adjust_hue(images: Tensor, factors: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     hue, saturation, value = _to_hsv(images)
-    turned = hue + (factors * 255.0).trunc_().view(-1, 1, 1)
-    turned = turned - 256.0 * (turned * (1 / 256)).floor_()
+    turned = hue + (factors * 255.0).trunc().view(-1, 1, 1)
+    turned.sub_((turned * (1 / 256)).floor_().mul_(256.0))
     return _from_hsv(turned, saturation, value)
 
 
@@ -62,28 +62,31 @@ def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     red, green, blue = images.unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
     spread = value - torch.minimum(torch.minimum(red, green), blue)
-    is_red, is_green = value == red, value == green
-    difference = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
+    # 0 where it is the largest channel, otherwise 1; comparisons and where() cost far more.
+    not_red, not_green = (value - red).clamp_(max=1.0), (value - green).clamp_(max=1.0)
+    difference = (red - green).mul_(not_green).add_((blue - red).mul_(1.0 - not_green))
+    difference.mul_(not_red).add_((green - blue).mul_(1.0 - not_red))
     # 0: red, 1: green, 2: blue is the largest
-    sector = torch.where(is_red, 0.0, torch.where(is_green, 1.0, 2.0))
+    sector = not_green.add_(1.0).mul_(not_red)
     hues, saturations = _hsv_tables(images.device)
     place = sector.mul_(256.0).add_(spread).mul_(512.0).add_(difference).add_(256.0)
-    hue = hues[place.to(torch.int32).view(-1)].view(value.shape)
+    hue = hues.index_select(0, place.int().view(-1)).view(value.shape)
     place = (value * 256.0).add_(spread)
-    return hue, saturations[place.to(torch.int32).view(-1)].view(value.shape), value
+    return hue, saturations.index_select(0, place.int().view(-1)).view(value.shape), value
 
 
 def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """The image (B, 3, H, W): each channel is ``v (1 - s c(h))`` with c in 0..255 as well."""
-    channels = []
-    for shift in (1275.0, 765.0, 255.0):
-        place = hue * 6.0 + shift
-        place = place - 1530.0 * (place >= 1530.0)
-        share = torch.minimum(place, 1020.0 - place).clamp_(0.0, 255.0)
+    image = hue.new_empty(hue.shape[0], 3, *hue.shape[1:])
+    place = hue * 6.0
+    for channel, shift in enumerate((1275.0, 765.0, 255.0)):
+        # On a circle of 1530, c is a trapezium around 510.
+        far = torch.minimum((place + (shift - 510.0)).abs_(), (place + (shift - 2040.0)).abs_())
+        share = far.neg_().add_(510.0).clamp_(0.0, 255.0)
         # Whole numbers below 2^24 until the division.
-        numerator = (65025.0 - saturation * share).mul_(value)
-        channels.append(numerator.div_(65025.0).add_(0.5).floor_())
-    return torch.stack(channels, dim=1)
+        numerator = share.mul_(saturation).neg_().add_(65025.0).mul_(value)
+        torch.floor(numerator.div_(65025.0).add_(0.5), out=image[:, channel])
+    return image
 
 
 @functools.cache

@@ -44,7 +44,7 @@ def axis_weights(
     centres = centres.view(1, -1, 1) * scale
     places = torch.arange(size, device=start.device, dtype=dtype).add_(0.5).view(1, 1, -1) - begin
     weights = _filter(((places - centres) / stretch).abs_(), interpolation)
-    weights *= (places > 0) & (places < pixels)
+    weights *= ((places > 0) & (places < pixels)).to(dtype)
     if dtype == torch.float32:
         # Sums of whole numbers are exact.
         weights = weights.mul_(2.0 ** _BITS[dtype]).round_()

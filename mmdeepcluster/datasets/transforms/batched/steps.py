@@ -8,6 +8,7 @@ image, up to one grey level in resizing and blurring.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from torchvision.transforms.v2 import functional as F
 
 from mmdeepcluster.datasets.transforms.batched import color
 from mmdeepcluster.datasets.transforms.batched.blur import blur_weights, gaussian_blur
+from mmdeepcluster.datasets.transforms.batched.pixels import change_some
 from mmdeepcluster.datasets.transforms.batched.sample_random import SampleRandom
 
 Shape = tuple[int, int, int]
@@ -110,10 +112,13 @@ class MaybeGrey(BatchStep):
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
         """Gives the chosen ones equal channels."""
-        if images.shape[1] > 1:
-            grey = color.grey_levels(images[params["chosen"]].float()).byte()
-            images[params["chosen"]] = grey.expand(-1, images.shape[1], -1, -1)
-        return images
+        if images.shape[1] == 1:
+            return images
+
+        def greyed(some: Tensor) -> Tensor:
+            return color.grey_levels(some.float()).byte().expand(some.shape)
+
+        return change_some(images, params["chosen"], greyed)
 
 
 class MaybeFlip(BatchStep):
@@ -126,8 +131,7 @@ class MaybeFlip(BatchStep):
     def apply(self, images: Tensor, params: Params) -> Tensor:
         """Flips the chosen ones."""
         dim = 3 if isinstance(self.transform, v2.RandomHorizontalFlip) else 2
-        images[params["chosen"]] = images[params["chosen"]].flip(dim)
-        return images
+        return change_some(images, params["chosen"], lambda some: some.flip(dim))
 
 
 class Centre(BatchStep):
@@ -181,9 +185,8 @@ class Jitter(BatchStep):
         active = [change for name, change in self._CHANGES if getattr(self.transform, name)]
         values = images.float()
         for number, part in enumerate(params["turns"]):
-            change = active[number % len(active)]
-            if len(part["rows"]):
-                values[part["rows"]] = change(values[part["rows"]], part["factors"])
+            change, factors = active[number % len(active)], part["factors"]
+            values = change_some(values, part["rows"], functools.partial(change, factors=factors))
         return values.byte()
 
 
@@ -235,13 +238,13 @@ class MaybeAll(BatchStep):
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
         """Changes the chosen ones."""
-        chosen = params["chosen"]
-        if len(chosen):
-            some = images[chosen]
+
+        def all_of_them(some: Tensor) -> Tensor:
             for step, part in zip(self.steps, params["parts"], strict=True):
                 some = step.apply(some, part)
-            images[chosen] = some
-        return images
+            return some
+
+        return change_some(images, params["chosen"], all_of_them)
 
 
 def to_device(params: Any, device: torch.device) -> Any:

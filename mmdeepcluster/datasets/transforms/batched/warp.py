@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmdeepcluster.datasets.transforms.batched.pixels import fill_where, take_pixels
+from mmdeepcluster.datasets.transforms.batched.pixels import take_pixels, with_border
 
 _ONE = 65536.0
 
@@ -62,13 +62,13 @@ def affine_matrices(
     return np.stack(columns, axis=1)
 
 
-def fixed_point(matrices: NDArray[np.float64]) -> NDArray[np.int64]:
+def fixed_point(matrices: NDArray[np.float64]) -> NDArray[np.int32]:
     """Maps (B, 6) of pixel numbers in units of 2^-16, of Pillow's ``affine_fixed``."""
     fixed = matrices.copy()
     for offset in (2, 5):
         # From the number of a pixel to its middle.
         fixed[:, offset] += matrices[:, offset - 2] * 0.5 + matrices[:, offset - 1] * 0.5
-    return np.floor(fixed * _ONE + 0.5).astype(np.int64)
+    return np.floor(fixed * _ONE + 0.5).astype(np.int32)
 
 
 def warp_nearest(images: Tensor, maps: Tensor, fill: float | Sequence[float] | None) -> Tensor:
@@ -76,18 +76,19 @@ def warp_nearest(images: Tensor, maps: Tensor, fill: float | Sequence[float] | N
 
     Args:
         images: (B, C, H, W).
-        maps: of :func:`fixed_point`, int64 (B, 6).
+        maps: of :func:`fixed_point`, int32 (B, 6).
         fill: colour where there is none.
     """
     height, width = images.shape[2:]
-    x = torch.arange(width, device=images.device).view(1, 1, -1)
-    y = torch.arange(height, device=images.device).view(1, -1, 1)
+    options = {"device": images.device, "dtype": torch.int32}
+    x = torch.arange(width, **options).view(1, 1, -1)
+    y = torch.arange(height, **options).view(1, -1, 1)
     parts = maps.view(-1, 6, 1, 1).unbind(1)
-    columns = (parts[2] + parts[1] * y + parts[0] * x) >> 16
-    rows = (parts[5] + parts[4] * y + parts[3] * x) >> 16
-    near_x, near_y = columns.clamp(0, width - 1), rows.clamp(0, height - 1)
-    outside = (near_x != columns).logical_or_(near_y != rows)
-    return fill_where(take_pixels(images, near_y, near_x), outside, fill)
+    columns = (parts[0] * x + (parts[1] * y + parts[2])).bitwise_right_shift_(16)
+    rows = (parts[3] * x + (parts[4] * y + parts[5])).bitwise_right_shift_(16)
+    # What lies outside of the image falls on its border.
+    columns, rows = columns.clamp_(-1, width).add_(1), rows.clamp_(-1, height).add_(1)
+    return take_pixels(with_border(images, fill), rows.mul_(width + 2).add_(columns))
 
 
 def warp_bilinear(images: Tensor, matrices: Tensor, fill: float | Sequence[float] | None) -> Tensor:
@@ -110,11 +111,12 @@ def warp_bilinear(images: Tensor, matrices: Tensor, fill: float | Sequence[float
     share_x, share_y = (across - left).unsqueeze(1), (down - top).unsqueeze(1)
 
     def corner(rows: Tensor, columns: Tensor) -> Tensor:
-        inside = rows.long().clamp(0, height - 1), columns.long().clamp(0, width - 1)
-        return take_pixels(images, *inside).double()
+        places = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
+        return take_pixels(images, places.int()).double()
 
     upper, lower = corner(top, left), corner(top + 1, left)
     upper = upper + (corner(top, left + 1) - upper) * share_x
     lower = lower + (corner(top + 1, left + 1) - lower) * share_x
-    values = upper + (lower - upper) * share_y
-    return fill_where(values.clamp_(0, 255).to(torch.uint8), outside, fill)
+    values = (upper + (lower - upper) * share_y).clamp_(0, 255).to(torch.uint8)
+    colour = with_border(images[:1, :, :1, :1], fill)[:, :, :1, :1]
+    return torch.where(outside.unsqueeze(1), colour, values)

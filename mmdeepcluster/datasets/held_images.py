@@ -72,7 +72,8 @@ def hold_images(
 
 def _behind(images: Tensor, start: BatchPipeline, shape: Shape, device: torch.device) -> Tensor:
     """Images behind steps that are not random."""
-    if not any(step.changes(tuple(images.shape[1:])) for step in start.steps):
+    raw: Shape = (images.shape[1], images.shape[2], images.shape[3])
+    if not any(step.changes(raw) for step in start.steps):
         return images.to(device)
     result = torch.empty(len(images), *shape, dtype=torch.uint8, device=device)
     parts: list[Any] = [{} for _ in start.steps]

@@ -66,8 +66,8 @@ def build_train_loader(
             other random numbers; changes results. Defaults to ``torchvision``.
         in_memory_limit: with ``device``, data sets whose images have one shape and take at most
             this many bytes are held as one tensor, in the memory of the device, and need no data
-            workers. Of others the workers make the steps up to the first one that fixes the size.
-            Defaults to None, 1 GiB.
+            workers. Of others the workers make the steps up to the first one that fixes the size,
+            with torchvision's random numbers, so it may change results. Defaults to None, 1 GiB.
         device: device of the network.
 
     Returns:

@@ -17,8 +17,9 @@ from mmdeepcluster.datasets.transforms.batched import (
     BatchPipeline,
     SampleRandom,
     build_steps,
+    color,
+    warp,
 )
-from mmdeepcluster.datasets.transforms.batched import color, warp
 from mmdeepcluster.datasets.transforms.batched.blur import blur_weights, gaussian_blur
 from mmdeepcluster.datasets.transforms.batched.resample import axis_weights, resample
 from mmdeepcluster.datasets.transforms.batched.steps import to_device
@@ -94,7 +95,10 @@ def test_rotations_and_affine_maps_are_those_of_pillow_to_the_bit(noise, interpo
 
     options = {"interpolation": mode, "center": None if centre is None else list(centre)}
     maps = warp.rotation_matrices(angles, middle)
-    turned = [F.rotate(i, float(a), fill=[9, 0, 77], **options) for i, a in zip(noise, angles)]
+    turned = [
+        F.rotate(i, float(a), fill=[9, 0, 77], **options)
+        for i, a in zip(noise, angles, strict=True)
+    ]
     assert difference(warped(maps, (9, 0, 77)), turned)[4:].max() == 0
     shifts = np.rint(rng.uniform(-6, 6, (NUM, 2)))
     scales, shears = rng.uniform(0.7, 1.3, NUM), rng.uniform(-15, 15, (NUM, 2))
@@ -198,7 +202,7 @@ def test_blur_is_that_of_torchvision(noise):
     found = difference(blurred, reference)
     assert found.max() <= 1 and (found > 0).float().mean() < 1e-3
     (step,) = build_steps([v2.GaussianBlur(51)])
-    with pytest.raises(ValueError, match="kernel_size=.* is too large for images of 20x26"):
+    with pytest.raises(ValueError, match=r"kernel_size=.* is too large for images of 20x26"):
         step.apply(tensors(noise), to_device(step.draw(random(NUM), (3, 26, 20)), CPU))
 
 
@@ -401,7 +405,7 @@ def test_a_pipeline_may_be_split(noise):
 def test_what_cannot_be_followed_is_refused():
     with pytest.raises(ValueError, match="cannot execute RandomPerspective; it executes CenterCr"):
         build_steps([v2.RandomPerspective()])
-    with pytest.raises(ValueError, match="set train_dataloader.transforms='torchvision'"):
+    with pytest.raises(ValueError, match=r"set train_dataloader.transforms='torchvision'"):
         build_steps([v2.RandomApply([v2.RandomErasing()])])
     for transform, reason in (
         (v2.Resize(8, interpolation=v2.InterpolationMode.NEAREST), "interpolation='nearest'"),

@@ -206,28 +206,27 @@ def test_mmengine_and_clusters_reach_the_sampler(colours):
     found.batch_sampler.sampler.set_labels(torch.arange(37) // 36)
     drawn = torch.cat([batch["sample_idx"] for batch in found])
     assert len(drawn) == 37 and 15 <= int((drawn == 36).sum()) <= 20
-    repeated = [x for batch in found for i, x in zip(batch["sample_idx"], batch["inputs"])
-                if i == 36]  # fmt: skip
-    assert len(torch.stack(repeated).flatten(1).unique(dim=0)) == len(repeated)
+    repeated = [batch["inputs"][batch["sample_idx"] == 36] for batch in found]
+    assert len(torch.cat(repeated).flatten(1).unique(dim=0)) == sum(map(len, repeated))
 
 
 def test_iterating_never_moves_the_global_generators(colours, photos):
-    before, words = torch.get_rng_state(), np.random.get_state()[1].copy()
+    before, words = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     for dataset in (colours, photos):
         list(loader(dataset))
     assert torch.equal(torch.get_rng_state(), before)
-    assert np.array_equal(np.random.get_state()[1], words)
+    assert np.array_equal(np.random.get_state()[1], words)  # noqa: NPY002
 
 
 def test_what_is_refused(colours):
-    with pytest.raises(ValueError, match="transforms must be one of .*, got 'gpu'"):
+    with pytest.raises(ValueError, match=r"transforms must be one of .*, got 'gpu'"):
         loader(colours, transforms="gpu")
-    with pytest.raises(ValueError, match="in_memory_limit=5 is of .*transforms='device'"):
+    with pytest.raises(ValueError, match=r"in_memory_limit=5 is of .*transforms='device'"):
         loader(colours, transforms="torchvision", in_memory_limit=5)
-    with pytest.raises(ValueError, match="cannot execute PILToTensor.*transforms='torchvision'"):
+    with pytest.raises(ValueError, match=r"cannot execute PILToTensor.*transforms='torchvision'"):
         loader(colours, [dict(type="RGB"), TO_TENSOR, TO_TENSOR])
     with pytest.raises(ValueError, match="cannot execute RandomPerspective"):
         loader(colours, [dict(type="RandomPerspective"), TO_TENSOR])
-    with pytest.raises(ValueError, match="needs a train_pipeline that ends in .*PILToTensor"):
+    with pytest.raises(ValueError, match=r"needs a train_pipeline that ends in .*PILToTensor"):
         loader(colours, [TO_TENSOR, dict(type="ToDtype", dtype="float32", scale=True)])
     assert isinstance(loader(colours, transforms="torchvision"), DataLoader)

@@ -96,8 +96,9 @@ class CropResize(BatchStep):
         """The window of each sample: the first attempt that fits into the image."""
         _, height, width = shape
         ratios = self.transform.ratio
-        areas = random.uniform(*self.transform.scale, count=_ATTEMPTS) * (height * width)
-        aspects = np.exp(random.uniform(*np.log(ratios), count=_ATTEMPTS))
+        least, most = self.transform.scale
+        areas = random.uniform(least, most, _ATTEMPTS) * (height * width)
+        aspects = np.exp(random.uniform(np.log(ratios[0]), np.log(ratios[1]), _ATTEMPTS))
         widths = np.rint(np.sqrt(areas * aspects)).astype(np.int64)
         heights = np.rint(np.sqrt(areas / aspects)).astype(np.int64)
         fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)

@@ -58,7 +58,8 @@ class SampleRandom:
         """Numbers in [low, high): shape (B,), or (B, count)."""
         numbers = [self._next() for _ in range(1 if count is None else count)]
         units = np.stack(numbers, axis=1) if count is not None else numbers[0]
-        return low + (high - low) * ((units >> np.uint64(11)) * _UNIT)
+        result: NDArray[np.float64] = low + (high - low) * ((units >> np.uint64(11)) * _UNIT)
+        return result
 
     def below(self, bounds: NDArray[np.int64] | int) -> NDArray[np.int64]:
         """Integers from 0 to ``bounds - 1``, (B,)."""

@@ -27,7 +27,7 @@ def rotation_matrices(
     # Pillow rounds as well, so that multiples of 90 degrees have true zeros.
     cosine, sine = np.round(np.cos(radians), 15), np.round(np.sin(radians), 15)
     x, y = centre
-    columns = [
+    columns: list[NDArray[np.float64]] = [
         cosine, sine, cosine * -x + sine * -y + x,
         -sine, cosine, -sine * -x + cosine * -y + y,
     ]  # fmt: skip

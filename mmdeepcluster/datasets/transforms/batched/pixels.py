@@ -6,6 +6,7 @@ Plain indexing of a tensor costs eight times what ``index_select`` of a flat one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def take_pixels(images: Tensor, places: Tensor) -> Tensor:
 
 def crop(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
     """Windows (B, C, height, width) whose upper left corners are (top, left), integers (B,)."""
-    options = {"device": images.device, "dtype": torch.int32}
+    options: dict[str, Any] = {"device": images.device, "dtype": torch.int32}
     rows = top.int().view(-1, 1, 1) + torch.arange(height, **options).view(1, -1, 1)
     columns = left.int().view(-1, 1, 1) + torch.arange(width, **options).view(1, 1, -1)
     return take_pixels(images, rows * images.shape[3] + columns)

@@ -58,8 +58,8 @@ class SampleRandom:
         """Numbers in [low, high): shape (B,), or (B, count)."""
         numbers = [self._next() for _ in range(1 if count is None else count)]
         units = np.stack(numbers, axis=1) if count is not None else numbers[0]
-        result: NDArray[np.float64] = low + (high - low) * ((units >> np.uint64(11)) * _UNIT)
-        return result
+        shares = (units >> np.uint64(11)).astype(np.float64) * _UNIT
+        return low + (high - low) * shares
 
     def below(self, bounds: NDArray[np.int64] | int) -> NDArray[np.int64]:
         """Integers from 0 to ``bounds - 1``, (B,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +26,9 @@ def rotation_matrices(
     """
     radians = -np.radians(angles % 360.0)
     # Pillow rounds as well, so that multiples of 90 degrees have true zeros.
-    cosine, sine = np.round(np.cos(radians), 15), np.round(np.sin(radians), 15)
+    cosine, sine = (np.round(f(radians), 15).astype(np.float64) for f in (np.cos, np.sin))
     x, y = centre
-    columns: list[NDArray[np.float64]] = [
+    columns = [
         cosine, sine, cosine * -x + sine * -y + x,
         -sine, cosine, -sine * -x + cosine * -y + y,
     ]  # fmt: skip
@@ -80,7 +81,7 @@ def warp_nearest(images: Tensor, maps: Tensor, fill: float | Sequence[float] | N
         fill: colour where there is none.
     """
     height, width = images.shape[2:]
-    options = {"device": images.device, "dtype": torch.int32}
+    options: dict[str, Any] = {"device": images.device, "dtype": torch.int32}
     x = torch.arange(width, **options).view(1, 1, -1)
     y = torch.arange(height, **options).view(1, -1, 1)
     parts = maps.view(-1, 6, 1, 1).unbind(1)

@@ -8,7 +8,6 @@ processes, and an epoch may be entered at any batch.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,8 +59,7 @@ def build_device_loader(
     if isinstance(held, HeldImages):
         loader: HeldLoader | WorkerLoader = HeldLoader(view, batches, steps, held)
     else:
-        print_log(f"train_dataloader.transforms='device': {held}, data workers decode", "current",
-                  logging.INFO)  # fmt: skip
+        print_log(f"train_dataloader.transforms='device': {held}, data workers decode", "current")
         fixing = next((n + 1 for n, step in enumerate(steps) if step.fixes_size), 0)
         first = v2.Compose([*transforms[:fixing], v2.PILToTensor()])
         decoder = DataLoader(

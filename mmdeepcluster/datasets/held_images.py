@@ -56,8 +56,10 @@ def hold_images(
     number = next((n for n, step in enumerate(steps) if step.random), len(steps))
     array = dataset.image_array()
     if array is None:
-        return _of_files(dataset, [step.transform for step in steps[:number]], limit, device,
-                         num_workers)  # fmt: skip
+        first = [step.transform for step in steps[:number]]
+        return _of_files(dataset, first, limit, device, num_workers)
+    if min(array.strides) < 0:  # which torch does not know
+        array = array.copy()
     images = torch.from_numpy(array)
     images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
     shape: Shape = (images.shape[1], images.shape[2], images.shape[3])

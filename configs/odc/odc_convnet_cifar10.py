@@ -4,7 +4,8 @@ Paper: Online Deep Clustering for Unsupervised Representation Learning, arXiv 20
 Command: python tools/train.py configs/odc/odc_convnet_cifar10.py
          (--cfg-options dataset.download=True fetches the images into data/)
 Expected: k-NN 0.408 untrained -> 0.556 after 20 epochs (12 minutes on 2 CPU cores),
-          NMI 0.121 -> 0.187, loss 5.5 -> 2.5, change ratio 0.73 (epoch 4) -> 0.39; seed 0.
+          NMI 0.121 -> 0.187, loss 5.5 -> 2.5, change ratio 0.73 (epoch 4) -> 0.39; seed 0,
+          with train_dataloader.transforms=torchvision.
           Curves in docs/results/.
 """
 

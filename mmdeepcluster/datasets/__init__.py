@@ -9,7 +9,11 @@ from mmdeepcluster.datasets.given_images import given_images
 from mmdeepcluster.datasets.image_files import ImageFileDataset
 from mmdeepcluster.datasets.image_list import ImageList
 from mmdeepcluster.datasets.image_view import ImageView
-from mmdeepcluster.datasets.loader import build_eval_loader, build_train_loader
+from mmdeepcluster.datasets.loader import (
+    TRANSFORM_BACKENDS,
+    build_eval_loader,
+    build_train_loader,
+)
 from mmdeepcluster.datasets.opencv_view import OpenCVView
 from mmdeepcluster.datasets.pil_loading import load_rgb
 from mmdeepcluster.datasets.samplers import (
@@ -34,6 +38,7 @@ __all__ = [
     "MNIST",
     "STL10",
     "SVHN",
+    "TRANSFORM_BACKENDS",
     "ArrayImageDataset",
     "BalancedBatchSampler",
     "BaseImageDataset",

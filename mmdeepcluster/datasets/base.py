@@ -56,6 +56,10 @@ class BaseImageDataset(ABC):
     def sample_name(self, index: int) -> str:
         """Name of a sample for people: the path below the root, or ``'<split>/<index>'``."""
 
+    def image_array(self) -> NDArray[np.uint8] | None:
+        """All images as uint8 (N, H, W) or (N, H, W, 3), None where they are not held so."""
+        return None
+
     def file_path(self, index: int) -> str | None:
         """The file of a sample, None where images are no files."""
         return None
@@ -149,6 +153,11 @@ class ArrayImageDataset(BaseImageDataset):
         """Returns image ``index``; see the base class."""
         # torchvision keeps some sets channels first or transposed; copying one image is cheap.
         return Image.fromarray(np.ascontiguousarray(self._images[index]))
+
+    def image_array(self) -> NDArray[np.uint8] | None:
+        """The array itself, unless a subclass makes other images of it."""
+        own = type(self).load_image is ArrayImageDataset.load_image
+        return self._images if own else None
 
     def sample_name(self, index: int) -> str:
         """``'<split>/<index>'``."""

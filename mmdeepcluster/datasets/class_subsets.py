@@ -106,6 +106,11 @@ class LabelledPart(BaseImageDataset):
         """The encoded image ``index`` of the part."""
         return self.whole.read_file(int(self.indices[index]))
 
+    def image_array(self) -> NDArray[np.uint8] | None:
+        """A copy of its images, where those of the whole data set are an array."""
+        array = self.whole.image_array()
+        return None if array is None else array[self.indices]
+
     def sample_name(self, index: int) -> str:
         """Its name in the whole data set."""
         return self.whole.sample_name(int(self.indices[index]))

@@ -42,6 +42,10 @@ def seeded_cpu_rng(seed: int) -> Iterator[None]:
         generator.set_state(state)
 
 
+class MixedShapesError(RuntimeError):
+    """Images of a view have different shapes."""
+
+
 class ImageView(Dataset[dict[str, Any]]):
     """Images of a data set after a pipeline.
 
@@ -96,7 +100,8 @@ class ImageView(Dataset[dict[str, Any]]):
         Raises:
             IndexError: there is no such sample.
             OSError: the image cannot be read.
-            RuntimeError: the pipeline fails on it, or gives a tensor of another shape.
+            RuntimeError: the pipeline fails on it.
+            MixedShapesError: it gives a tensor of another shape.
         """
         if isinstance(key, Draw):
             index = self._check_index(key.index)
@@ -106,7 +111,7 @@ class ImageView(Dataset[dict[str, Any]]):
             index = self._check_index(int(key))
             inputs = self._apply(index)
         if inputs.shape != self.image_shape:
-            raise RuntimeError(
+            raise MixedShapesError(
                 f"{self.name} makes {tuple(inputs.shape)} of {self.dataset.sample_name(index)!r} "
                 f"but {self.image_shape} of {self.dataset.sample_name(0)!r}, and a batch needs "
                 f"one shape: give both height and width, as in RandomResizedCrop(size=(h, w)) or "

@@ -15,9 +15,17 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from mmdeepcluster.datasets.device_loader import (
+    DEFAULT_LIMIT,
+    HeldLoader,
+    WorkerLoader,
+    build_device_loader,
+)
 from mmdeepcluster.datasets.image_view import ImageView
 from mmdeepcluster.datasets.samplers import BalancedBatchSampler, DealtBatchSampler
 from mmdeepcluster.registry import DATA_SAMPLERS
+
+TRANSFORM_BACKENDS = ("torchvision", "opencv", "device")
 
 
 def build_train_loader(
@@ -32,7 +40,10 @@ def build_train_loader(
     prefetch_factor: int | None = None,
     pin_memory: bool = False,
     persistent_workers: bool = True,
-) -> DataLoader[dict[str, Any]]:
+    transforms: str = "torchvision",
+    in_memory_limit: int | None = None,
+    device: str = "cpu",
+) -> DataLoader[dict[str, Any]] | HeldLoader | WorkerLoader:
     """Builds the loader of this rank's draws, shuffled, augmented and in balanced batches.
 
     The batches are the same bit for bit with any number of workers. MMEngine's
@@ -50,22 +61,44 @@ def build_train_loader(
         pin_memory: hand out page-locked tensors, for faster copies to a GPU; without CUDA there
             is nothing to lock for and it has no effect. Defaults to False.
         persistent_workers: keep the workers between epochs. Defaults to True.
+        transforms: who executes the pipeline. ``torchvision`` and ``opencv``: the data workers,
+            image by image, as the view does it (:class:`OpenCVView` for the latter).
+            ``device``: the device of the network, batch by batch, with the same distributions and
+            other random numbers; changes results. Defaults to ``torchvision``.
+        in_memory_limit: with ``device``, data sets whose images have one shape and take at most
+            this many bytes are held as one tensor, in the memory of the device, and need no data
+            workers. Of others the workers make the steps up to the first one that fixes the size,
+            with torchvision's random numbers, so it may change results. Defaults to None, 1 GiB.
+        device: device of the network.
 
     Returns:
         A loader of ceil(ceil(N / W) / batch_size) batches.
 
     Raises:
-        ValueError: ``batch_size`` is less than 1 or there are fewer samples than processes.
+        ValueError: ``batch_size`` is less than 1, there are fewer samples than processes, an
+            unknown value of ``transforms``, or ``device`` cannot execute the pipeline.
     """
+    if transforms not in TRANSFORM_BACKENDS:
+        raise ValueError(
+            f"train_dataloader.transforms must be one of {TRANSFORM_BACKENDS}, got {transforms!r}"
+        )
+    if in_memory_limit is not None and transforms != "device":
+        raise ValueError(
+            f"train_dataloader.in_memory_limit={in_memory_limit} is of "
+            "train_dataloader.transforms='device': set it, or leave the limit out"
+        )
     position = {"num_samples": len(view), "seed": seed, "rank": rank, "world_size": world_size}
     draws = DATA_SAMPLERS.build({"type": "OwnerSampler", **(sampler or {}), **position})
-    return DataLoader(
-        view,
-        batch_sampler=BalancedBatchSampler(draws, batch_size),
-        generator=torch.Generator().manual_seed(seed),
-        pin_memory=pin_memory and torch.cuda.is_available(),
+    batches = BalancedBatchSampler(draws, batch_size)
+    options = {
+        "generator": torch.Generator().manual_seed(seed),
+        "pin_memory": pin_memory and torch.cuda.is_available(),
         **_worker_options(num_workers, prefetch_factor, persistent_workers),
-    )
+    }
+    if transforms == "device":
+        limit = DEFAULT_LIMIT if in_memory_limit is None else in_memory_limit
+        return build_device_loader(view, batches, device, limit, options)
+    return DataLoader(view, batch_sampler=batches, **options)
 
 
 def build_eval_loader(

@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_rank, get_world_size, is_distributed
 from mmengine.registry import init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.datasets import (
+    TRANSFORM_BACKENDS,
     BaseImageDataset,
     ImageView,
     OpenCVView,
@@ -61,16 +63,12 @@ def _view(cfg: Config, dataset: BaseImageDataset, name: str) -> ImageView:
             or the pipeline does not fit it.
     """
     view = ImageView
-    if name == "train_pipeline":
-        view = _TRAIN_VIEWS[_train_transforms(cfg)]
+    if name == "train_pipeline" and _train_transforms(cfg) == "opencv":
+        view = OpenCVView
     try:
         return view(dataset, cfg[name], name=name)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
-
-
-# Who executes the training pipeline, by `train_dataloader.transforms`.
-_TRAIN_VIEWS: dict[str, type[ImageView]] = {"torchvision": ImageView, "opencv": OpenCVView}
 
 
 def _train_transforms(cfg: Config) -> str:
@@ -80,9 +78,9 @@ def _train_transforms(cfg: Config) -> str:
         ConfigError: It is none of those there are.
     """
     chosen = cfg.train_dataloader.get("transforms", "torchvision")
-    if chosen not in _TRAIN_VIEWS:
-        known = " or ".join(map(repr, _TRAIN_VIEWS))
-        raise ConfigError(f"train_dataloader.transforms must be {known}, got {chosen!r}")
+    if chosen not in TRANSFORM_BACKENDS:
+        known = ", ".join(map(repr, TRANSFORM_BACKENDS))
+        raise ConfigError(f"train_dataloader.transforms must be one of {known}, got {chosen!r}")
     return str(chosen)
 
 
@@ -108,13 +106,17 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     init_default_scope(cfg.get("default_scope", SCOPE))
     randomness = {"seed": DEFAULT_SEED, **(cfg.get("randomness") or {})}
     view = _view(cfg, dataset, "train_pipeline")
-    loader = build_train_loader(
-        view,
-        seed=randomness["seed"],
-        rank=get_rank(),
-        world_size=get_world_size(),
-        **{key: value for key, value in cfg.train_dataloader.items() if key != "transforms"},
-    )
+    try:
+        loader = build_train_loader(
+            view,
+            seed=randomness["seed"],
+            rank=get_rank(),
+            world_size=get_world_size(),
+            device=get_device(),
+            **cfg.train_dataloader,
+        )
+    except (ValueError, OSError) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
     memory = _check_memory(resolved)
     try:
         runner = DeepClusterRunner(

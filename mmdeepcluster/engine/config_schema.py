@@ -58,7 +58,7 @@ ROOTS: dict[str, str] = {
 }
 
 # Arguments of the loaders that are derived.
-_LOADER_DERIVED = {"view", "seed", "rank", "world_size", "indices"}
+_LOADER_DERIVED = {"view", "seed", "rank", "world_size", "indices", "device"}
 _EVALUATION_KEYS = tuple(field.name for field in fields(EvaluationOptions))
 # What MMEngine's DefaultOptimWrapperConstructor reads; it ignores any other key.
 _PARAMWISE_KEYS = (
@@ -137,11 +137,11 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield from _component(step, f"{name}[{index}]", registries.TRANSFORMS)
     yield from _switches(config)
     yield from _training(config)
-    for name, builder, further in (
-        ("train_dataloader", build_train_loader, {"transforms"}),
-        ("eval_dataloader", build_eval_loader, set()),
+    for name, builder in (
+        ("train_dataloader", build_train_loader),
+        ("eval_dataloader", build_eval_loader),
     ):
-        yield from _plain_dict(config, name, _loader_keys(builder) | further)
+        yield from _plain_dict(config, name, _loader_keys(builder))
     sampler = (config.get("train_dataloader") or {}).get("sampler")
     if sampler is not None:
         yield from _component(sampler, "train_dataloader.sampler", registries.DATA_SAMPLERS)

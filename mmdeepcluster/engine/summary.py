@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.device import get_device
+from torch.utils.data import DataLoader
 
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 
@@ -32,12 +33,19 @@ def describe(resolved: ResolvedConfig, runner: Any) -> str:
         f"training  {runner.max_epochs} epochs of {len(runner.train_dataloader)} iterations, "
         f"batches of up to {cfg.train_dataloader.batch_size}{each}, seed {runner.seed}",
         f"device    {processes}{get_device()}, {torch.get_num_threads()} threads, "
-        f"{cfg.train_dataloader.get('num_workers', 0)} data workers",
+        + _loading(runner.train_dataloader),
         f"results   {runner.work_dir}",
     ]
     if dataset.num_unreadable:
         lines.insert(1, f"left out  {dataset.num_unreadable} unreadable images")
     return "\n".join(["", *lines])
+
+
+def _loading(loader: Any) -> str:
+    """How batches are made."""
+    if isinstance(loader, DataLoader):
+        return f"{loader.num_workers} data workers"
+    return str(loader.loading)
 
 
 def warn_if_short(runner: Any) -> None:

@@ -28,9 +28,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        # A copy of page-locked memory to a GPU then runs while the GPU computes; copies of other
-        # memory are safe too, and nothing changes on a CPU.
-        super().__init__(non_blocking=True)
+        super().__init__()
         if len(mean) != len(std) or not mean:
             raise ValueError(
                 f"model.data_preprocessor needs mean and std of equal length, got {list(mean)} "

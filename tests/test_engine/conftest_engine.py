@@ -15,6 +15,8 @@ FAST = {
     "train_cfg.max_epochs": 2,
     "train_dataloader.batch_size": 256,
     "train_dataloader.num_workers": 0,
+    # Image by image, so that the number of data workers means something.
+    "train_dataloader.transforms": "torchvision",
     "default_hooks.clustering.calibration_passes": 0,
     "default_hooks.clustering.label_warmup": 0,
     "default_hooks.checkpoint.interval": 1,

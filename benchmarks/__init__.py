@@ -40,6 +40,8 @@ SCRIPTS = (
     Script("pca", "P5: PCA whitening beside faiss", packages=("faiss",), gib=4),
     Script("odc_memory", "P6 P8: the memory of ODC", quick=(*_FEW.split(), *_SHORT.split()), gib=5),
     Script("training_loop", "P7: the training loop beside a bare one", gib=6),
+    Script("small_sets", "training on a set held in memory", data="FashionMNIST"),
+    Script("jpeg_pipeline", "from JPEG files to tensors"),
     Script("kmeans_ranks", "P9: two processes on half the rows each", cores=2, gib=3),
     Script("label_swap", "P10: new labels and sampler at N = 1.28M"),
     Script("cycle", "P10: phases of a cycle, extraction", data="cifar-10-batches-py", gib=3),

@@ -11,8 +11,8 @@ Reading a file from the disk's cache in memory is part of all of them.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from harness import add_common_options, finish, goal, result_of
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from PIL import Image
@@ -30,9 +31,10 @@ from mmdeepcluster.datasets import Draw, ImageFolder, ImageView, OpenCVView, loa
 
 CONFIG = Path(__file__).parents[1] / "configs" / "odc" / "odc_r50.py"
 REFERENCE = "torchvision"
+LEAST = 2.0
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str]) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", help="images; default: synthetic ones")
@@ -40,9 +42,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=64, help="number of files")
     parser.add_argument("--size", type=int, nargs=2, default=(500, 375), help="synthetic images")
     parser.add_argument("--cache-side", type=int, default=256, help="shorter side in the cache")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", help="file for the figures")
-    return parser.parse_args()
+    add_common_options(parser, rounds=7)
+    args = parser.parse_args(arguments)
+    if args.small:
+        args.images, args.size, args.cache_side, args.rounds = 3, (120, 90), 64, 2
+    return args
 
 
 def write_images(folder: Path, number: int, size: tuple[int, int]) -> None:
@@ -103,7 +107,7 @@ def seconds(action: Callable[[int, int], Any], images: int, number: int) -> floa
 
 def measure(args: argparse.Namespace, place: Path) -> dict[str, Any]:
     """Times of all contenders and their ratios."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads or 1)
     cv2.setNumThreads(0)
     folder = Path(args.folder) if args.folder else place / "images"
     if not args.folder:
@@ -157,16 +161,19 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Parses, measures, prints."""
-    args = parse_args()
+    args = parse_args(arguments)
     MMLogger.get_current_instance().setLevel("ERROR")
     with tempfile.TemporaryDirectory() as place:
-        found = measure(args, Path(place))
+        found = result_of("jpeg_pipeline", arguments, args) | measure(args, Path(place))
     print(table(found))
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    ratio = found["times_torchvision"]["opencv"]
+    found["targets"] = {
+        f"{found['config']}: images/s, opencv / torchvision": goal(ratio["median"], ">=", LEAST)
+    }
+    finish(found, args.json)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

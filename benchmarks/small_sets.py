@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
-import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness import add_common_options, finish, ratio_goal, result_of, spread
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
@@ -35,17 +35,28 @@ from mmdeepcluster.engine import build_runner, get_algorithm, resolve_config, sh
 ROOT = Path(__file__).parents[1]
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+LEAST = 5.0
+DIGITS = ROOT / "configs/odc/odc_lenet5_digits.py"
+
+
+def parse_args(arguments: list[str]) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default=str(ROOT / "configs/odc/odc_lenet5_fmnist.py"))
-    parser.add_argument("--data", help="root of the data set, where it has one")
+    parser.add_argument(
+        "--data",
+        default=os.environ.get("MMDEEPCLUSTER_DATA"),
+        help="root of the data set ($MMDEEPCLUSTER_DATA)",
+    )
     parser.add_argument("--num-workers", type=int, default=2, help="of the second per-image loader")
-    parser.add_argument("--rounds", type=int, default=5)
+    add_common_options(parser, rounds=5)
     parser.add_argument("--iterations", type=int, default=40, help="of a turn")
     parser.add_argument("--warmup", type=int, default=6, help="iterations before each turn")
-    parser.add_argument("--json", help="file for the figures")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.small:
+        args.config, args.data, args.num_workers = str(DIGITS), None, 1
+        args.rounds, args.iterations, args.warmup = 2, 2, 1
+    return args
 
 
 class Trainer:
@@ -57,6 +68,8 @@ class Trainer:
         self.resolved.cfg.work_dir = work_dir
         self.resolved.cfg.train_dataloader.num_workers = 0
         share_cores()
+        if args.threads:
+            torch.set_num_threads(args.threads)
         self.runner = build_runner(self.resolved)
         self.algorithm = get_algorithm(self.runner)
         self.runner.optim_wrapper = self.runner.build_optim_wrapper(self.runner.optim_wrapper)
@@ -128,7 +141,6 @@ class Contender:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Images a second of all, and ratios."""
-    begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(args, folder)
         kinds = {
@@ -156,21 +168,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "num_samples": samples,
         "device": get_device(),
         "threads": torch.get_num_threads(),
-        "versions": f"torch {torch.__version__}, Python {platform.python_version()}",
         "contenders": {name: figures(c, samples) for name, c in contenders.items()},
         "ratios": {part: ratios(contenders, part) for part in ("training", "loader")},
         "share_of_step_alone": spread(
-            np.divide(contenders["step alone"].wall, contenders["training, device"].wall)
+            np.divide(contenders["step alone"].wall, contenders["training, device"].wall).tolist()
         ),
-        "seconds": time.perf_counter() - begin,
     }
 
 
 def figures(contender: Contender, num_samples: int) -> dict[str, Any]:
     """Images a second, processor time of an image, and seconds of an epoch."""
     return {
-        "images_per_second": spread(1 / np.array(contender.wall)),
-        "processor_us_per_image": spread(1e6 * np.array(contender.processor)),
+        "images_per_second": spread((1 / np.array(contender.wall)).tolist()),
+        "processor_us_per_image": spread((1e6 * np.array(contender.processor)).tolist()),
         "epoch_seconds": num_samples * float(np.median(contender.wall)),
     }
 
@@ -182,22 +192,20 @@ def ratios(contenders: dict[str, Contender], part: str) -> dict[str, Any]:
     ours, theirs = contenders[f"{part}, device"], contenders[best]
     return {
         "against": best,
-        "wall": spread(np.divide(theirs.wall, ours.wall)),
-        "processor": spread(np.divide(theirs.processor, ours.processor)),
+        "wall": spread(np.divide(theirs.wall, ours.wall).tolist()),
+        "processor": spread(np.divide(theirs.processor, ours.processor).tolist()),
     }
 
 
-def spread(values: Any) -> dict[str, float]:
-    """Median and quartiles."""
-    p25, median, p75 = np.percentile(values, [25, 50, 75]).tolist()
-    return {"median": median, "p25": p25, "p75": p75}
-
-
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str]) -> None:
     """Parses, measures, prints."""
     args = parse_args(arguments)
     MMLogger.get_current_instance().setLevel("ERROR")
-    found = measure(args)
+    found = result_of("small_sets", arguments, args) | measure(args)
+    training = found["ratios"]["training"]["wall"]
+    found["targets"] = {
+        f"{found['config']}: images/s, device / per image": ratio_goal(training, ">=", LEAST)
+    }
     print(f"{found['config']} on {found['device']}, {found['threads']} threads")
     for name, row in found["contenders"].items():
         rate, used = row["images_per_second"], row["processor_us_per_image"]
@@ -215,9 +223,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"training on the device reaches {found['share_of_step_alone']['median']:.0%} of the step"
     )
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    finish(found, args.json)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -14,6 +14,7 @@ def arguments(**others):
         size=(120, 90),
         cache_side=64,
         rounds=2,
+        threads=1,
     )
     return argparse.Namespace(**(plain | others))
 

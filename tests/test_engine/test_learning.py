@@ -16,7 +16,7 @@ def test_digits(tmp_path):
     train(DIGITS, work_dir=tmp_path, options={"train_dataloader.num_workers": 0})
     report = json.loads((tmp_path / "report.json").read_text())
     lines = scalars(tmp_path)
-    # Seen: +3 to +7 points and +0.10 to +0.23 for seeds 0 to 2; other processors round otherwise.
+    # Seen: +3 to +8 points and +0.11 to +0.23 for seeds 0 to 3; other processors round otherwise.
     assert report["knn"]["accuracy"] > report["knn_untrained"]["accuracy"] + 0.015
     assert report["memory"]["nmi"] > report["initial"]["nmi"] + 0.10
     changes = [line["change_ratio"] for line in lines if "change_ratio" in line]

@@ -42,7 +42,7 @@ def test_resume_with_data_workers_is_bit_for_bit(run, tmp_path):
     [
         (
             {"train_dataloader.transforms": "open-cv"},
-            "train_dataloader.transforms must be 'torchvision' or 'opencv', got 'open-cv'",
+            "train_dataloader.transforms must be one of .*'opencv', 'device', got 'open-cv'",
         ),
         (
             {"train_pipeline.4.type": "RandomEqualize"},

@@ -44,7 +44,7 @@ def forward_batch(
     On a CPU the channels of the images lie innermost, which halves the time of small networks.
     """
     inputs = model.data_preprocessor(batch, training=False)["inputs"]
-    if inputs.device.type == "cpu":
+    if inputs.device.type == "cpu" and inputs.ndim == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     return model.extract(inputs, layers)
 

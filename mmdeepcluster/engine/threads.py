@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from mmengine.dist import get_world_size
 
 from mmdeepcluster.datasets.file_check import default_num_threads
 
@@ -20,6 +23,27 @@ def share_cores() -> None:
     threads (sums are split over them) and must not depend on who loads the data.
     ``OMP_NUM_THREADS``, where it is set, is the user's word and nothing is changed.
     """
-    if torch.cuda.is_available() or "OMP_NUM_THREADS" in os.environ:
+    if _is_fixed():
         return
     torch.set_num_threads(max(1, default_num_threads() - _CORES_FOR_DATA))
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """Lets torch use every core for a while in which no batch is loaded: during a clustering.
+
+    K-means and PCA have the same bits for any number of threads. Several processes keep their
+    share: they cluster at the same time, perhaps on the same machine.
+    """
+    before = torch.get_num_threads()
+    if not _is_fixed() and get_world_size() == 1:
+        torch.set_num_threads(default_num_threads())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _is_fixed() -> bool:
+    """Whether the number of threads is not ours to choose."""
+    return torch.cuda.is_available() or "OMP_NUM_THREADS" in os.environ

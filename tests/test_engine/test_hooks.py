@@ -24,7 +24,7 @@ from mmdeepcluster.engine.hooks import (
 from mmdeepcluster.engine.hooks.online_clustering_hook import reset_optimizer_row
 from mmdeepcluster.engine.hooks.scalars_hook import update_capped
 from mmdeepcluster.engine.seeding import derive_seed
-from mmdeepcluster.engine.threads import share_cores
+from mmdeepcluster.engine.threads import all_cores, share_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -160,8 +160,22 @@ class TestCores:
         share_cores()
         assert torch.get_num_threads() == threads
 
+    def test_a_clustering_gets_all(self, monkeypatch):
+        monkeypatch.setattr("mmdeepcluster.engine.threads.default_num_threads", lambda: 4)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        share_cores()
+        with all_cores():
+            assert torch.get_num_threads() == 4
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr("mmdeepcluster.engine.threads.get_world_size", lambda: 2)
+        with all_cores():
+            assert torch.get_num_threads() == 2
+
     def test_the_word_of_the_user_stands(self, monkeypatch):
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
         torch.set_num_threads(3)
         share_cores()
         assert torch.get_num_threads() == 3
+        with all_cores():
+            assert torch.get_num_threads() == 3

@@ -24,4 +24,4 @@ data_preprocessor = dict(
 # the distributions are those of torchvision, the random numbers are others. With "torchvision"
 # data workers transform image by image.
 train_dataloader = dict(batch_size=128, num_workers=2, transforms="device")
-eval_dataloader = dict(batch_size=500, num_workers=0)
+eval_dataloader = dict(batch_size=250, num_workers=0)

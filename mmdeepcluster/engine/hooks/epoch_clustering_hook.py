@@ -17,6 +17,7 @@ from mmdeepcluster.engine.hooks.online_clustering_hook import calibrate
 from mmdeepcluster.engine.hooks.scalars_hook import update_capped
 from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.seeding import derive_seed
+from mmdeepcluster.engine.threads import all_cores
 from mmdeepcluster.evaluation import normalized_mutual_info
 from mmdeepcluster.models import AlternatingAlgorithm, ExtractionStoppedError, extract
 from mmdeepcluster.registry import HOOKS
@@ -140,7 +141,8 @@ class EpochClusteringHook(Hook):
             features = self._features(runner, algorithm)
             self.num_feature_passes += 1
         seconds = {"extract": time.perf_counter() - start}
-        result = algorithm.recluster(features, seed)
+        with all_cores():
+            result = algorithm.recluster(features, seed)
         seconds |= result.seconds
         nmi = self._agreement(algorithm)
         if nmi is not None:

@@ -67,7 +67,7 @@ def bare_loop(source: Any, loader: Any, layer: str) -> float:
 
 def extraction(source: Any, loader: Any, dataset: Any, folder: Path, layer: str) -> float:
     """Seconds of the extraction into files."""
-    width = layer_widths(source.model, (layer,), loader)[layer]
+    width = layer_widths(source.model, (layer,), loader.dataset)[layer]
     begin = time.perf_counter()
     files = {"features.npy": RowSpec(layer, (width,), "float32")}
     target = PassFolder(folder, "extraction", {"layer": layer}, files, len(dataset))

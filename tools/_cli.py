@@ -97,6 +97,13 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def pass_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options of a pass over images say, as ``mmdeepcluster.apis`` takes it."""
+    names = ("images", "split", "labels", "unreadable", "batch_size", "num_workers", "overwrite")
+    given = {name: getattr(args, name) for name in (*names, "launcher")}
+    return {**given, "options": args.cfg_options}
+
+
 def add_pass(parser: argparse.ArgumentParser) -> None:
     """Adds ``--batch-size``, ``--num-workers`` and ``--overwrite``."""
     parser.add_argument("--batch-size", type=int, help="images at once; default: the config's")

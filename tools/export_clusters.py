@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from _cli import add_cfg_options, add_images, add_launcher, add_pass, run
+from _cli import add_cfg_options, add_images, add_launcher, add_pass, pass_options, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,19 +51,11 @@ def main() -> None:
         args.config,
         args.checkpoint,
         out=args.out,
-        images=args.images,
-        split=args.split,
-        labels=args.labels,
-        unreadable=args.unreadable,
         previous=args.previous,
         min_overlap=args.min_overlap,
         links=args.links,
         copy=args.copy,
-        batch_size=args.batch_size,
-        num_workers=args.num_workers,
-        overwrite=args.overwrite,
-        launcher=args.launcher,
-        options=args.cfg_options,
+        **pass_options(args),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from _cli import add_cfg_options, add_images, add_launcher, add_pass, run
+from _cli import add_cfg_options, add_images, add_launcher, add_pass, pass_options, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,20 +53,12 @@ def main() -> None:
         args.config,
         args.checkpoint,
         out=args.out,
-        images=args.images,
-        split=args.split,
-        labels=args.labels,
-        unreadable=args.unreadable,
         layers=args.layer,
-        batch_size=args.batch_size,
-        num_workers=args.num_workers,
         dtype=args.dtype,
         weights=args.weights,
         pretrained=args.pretrained,
         seed=args.seed,
-        overwrite=args.overwrite,
-        launcher=args.launcher,
-        options=args.cfg_options,
+        **pass_options(args),
     )
 
 

@@ -7,14 +7,9 @@ Expected: not measured here. The features of five layers of ResNet-50 take 235 G
           their ids say "cached".
 """
 
+_base_ = "_base_/view224.py"
+
 data = "imagenet"
 train = dict(type="ImageFolder", root="data/imagenet/train", labels="folder", unreadable="trust")
 test = dict(type="ImageFolder", root="data/imagenet/val", labels="folder", unreadable="trust")
-eval_pipeline = [
-    dict(type="RGB"),
-    dict(type="Resize", size=256),
-    dict(type="CenterCrop", size=224),
-    dict(type="PILToTensor"),
-]
-eval_dataloader = dict(batch_size=128, num_workers=8, pin_memory=True)
 protocols = ["linear-odc", "gap-openmmlab", "gap-swav", "knn"]

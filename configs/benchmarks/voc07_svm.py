@@ -7,13 +7,8 @@ Expected: not measured here. ODC's ResNet-50: mAP 78.2, low-shot mean 57.1 in th
           it on training images. svm_cost_list=fair takes the longer list of costs.
 """
 
+_base_ = "_base_/view224.py"
+
 data = "voc07"
 voc = dict(root="data/VOCdevkit/VOC2007", train_split="trainval", test_split="test")
-eval_pipeline = [
-    dict(type="RGB"),
-    dict(type="Resize", size=256),
-    dict(type="CenterCrop", size=224),
-    dict(type="PILToTensor"),
-]
-eval_dataloader = dict(batch_size=128, num_workers=8, pin_memory=True)
 protocols = ["voc-svm", "voc-low-shot"]

@@ -28,8 +28,6 @@ from mmdeepcluster.models import FeatureModel
 if TYPE_CHECKING:
     from mmdeepcluster.apis.benchmark import Benchmark
 
-PARTS = ("train", "test", "voc_train", "voc_test")
-
 
 class BenchData:
     """Images, labels and cached features of a benchmark; read when they are asked for.

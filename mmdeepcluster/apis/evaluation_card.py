@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -23,7 +22,13 @@ from mmdeepcluster.apis.bench_data import BenchData
 from mmdeepcluster.apis.benchmark import Benchmark, load_benchmark
 from mmdeepcluster.apis.card_text import card_markdown
 from mmdeepcluster.apis.protocols import layers_of, run_protocol
-from mmdeepcluster.engine import load_source, share_cores, state_digest, write_atomically
+from mmdeepcluster.engine import (
+    file_digest,
+    load_source,
+    share_cores,
+    state_digest,
+    write_atomically,
+)
 
 CARD_FORMAT = "mmdeepcluster-card-1"
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "mmengine")
@@ -123,7 +128,7 @@ def _model(config: Any, cfg: Config, checkpoint: str | Path | None) -> dict[str,
         "backbone": model["backbone"],
         "seed": (cfg.get("randomness") or {}).get("seed") or 0,
         "checkpoint": None if checkpoint is None else str(checkpoint),
-        "checkpoint_sha256": None if checkpoint is None else _file_digest(Path(checkpoint)),
+        "checkpoint_sha256": None if checkpoint is None else file_digest(Path(checkpoint)),
     }
 
 
@@ -137,14 +142,6 @@ def _described(benchmark: Benchmark, cfg: Config) -> dict[str, Any]:
         "eval_pipeline": benchmark.eval_pipeline or cfg.eval_pipeline,
         "seed": benchmark.seed,
     }
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 24):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _hardware() -> dict[str, Any]:

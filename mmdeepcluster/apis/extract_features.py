@@ -117,7 +117,8 @@ def extract_features(
     dataset = open_images(source.cfg, images, split=split, labels=labels, unreadable=unreadable)
     loader = open_loader(source, dataset, batch_size, num_workers)
     source.model.to(get_device())
-    widths = layer_widths(source.model, wanted, loader)
+    view: Any = loader.dataset
+    widths = layer_widths(source.model, wanted, view)
     files = {
         output_file(name) if layers else "features.npy": RowSpec(name, (width,), dtype)
         for name, width in widths.items()

@@ -13,6 +13,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from mmdeepcluster.apis.image_pass import layer_widths
 from mmdeepcluster.datasets import BaseImageDataset, ImageView, build_eval_loader
 from mmdeepcluster.engine import ConfigError, state_digest, write_atomically
 from mmdeepcluster.models import FeatureModel, extract
@@ -57,7 +58,7 @@ def cached_features(
     done = _done(folder, source)
     wanted = [layer for layer in dict.fromkeys(layers) if layer not in done]
     if wanted:
-        widths = {name: shape[0] for name, shape in layer_shapes(network, view, wanted).items()}
+        widths = layer_widths(network, wanted, view)
         gigabytes = len(view) * sum(widths.values()) * 4 / 1e9
         print_log(
             f"features of {len(view)} images, {sum(widths.values())} numbers each "
@@ -75,22 +76,6 @@ def cached_features(
     }
 
 
-def layer_shapes(
-    network: FeatureModel, view: ImageView, layers: Sequence[str]
-) -> dict[str, tuple[int, ...]]:
-    """Width (D,) of each layer, from a blank image.
-
-    Raises:
-        ConfigError: For an unknown layer, with those that there are, or images that do not fit.
-    """
-    try:
-        with torch.no_grad():
-            found = network.extract(_blank(network, view), tuple(layers))
-    except (ValueError, RuntimeError) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
-    return {name: tuple(value.shape[1:]) for name, value in found.items()}
-
-
 def stage_shapes(network: FeatureModel, view: ImageView) -> dict[str, tuple[int, ...]]:
     """Shape (C, H, W) or (D,) of the output of every stage of the backbone, in order.
 
@@ -99,7 +84,7 @@ def stage_shapes(network: FeatureModel, view: ImageView) -> dict[str, tuple[int,
     """
     try:
         with torch.no_grad():
-            found = network.backbone.forward_stages(_blank(network, view))
+            found = network.backbone.forward_stages(network.blank_inputs(view.image_shape))
     except (ValueError, RuntimeError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
     return {name: tuple(value.shape[1:]) for name, value in found.items()}
@@ -115,12 +100,6 @@ def view_of(dataset: BaseImageDataset, pipeline: Any) -> ImageView:
         return ImageView(dataset, pipeline, name="eval_pipeline")
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
-
-
-def _blank(network: FeatureModel, view: ImageView) -> Tensor:
-    images = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
-    inputs: Tensor = network.data_preprocessor({"inputs": images})["inputs"]
-    return inputs
 
 
 def _path(folder: Path, layer: str) -> Path:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from mmdeepcluster.apis.image_pass import layer_widths
 from mmdeepcluster.datasets import BaseImageDataset, Draw, ImageView
 from mmdeepcluster.engine import ConfigError, TrainingError, derive_seed
 from mmdeepcluster.evaluation import FinetuneProtocol, stratified_subset
@@ -112,10 +113,7 @@ def _labels(dataset: BaseImageDataset, name: str) -> NDArray[np.int64]:
 
 
 def _head(network: FeatureModel, num_classes: int, test: ImageView, seed: int) -> nn.Linear:
-    blank = torch.zeros(2, *test.image_shape, dtype=torch.uint8)
-    with torch.no_grad():
-        inputs = network.data_preprocessor({"inputs": blank})["inputs"]
-        width = network.extract(inputs, ("backbone",))["backbone"].shape[1]
+    width = layer_widths(network, ("backbone",), test)["backbone"]
     head = nn.Linear(width, num_classes)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)

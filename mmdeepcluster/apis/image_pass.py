@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from mmdeepcluster.apis.pass_folder import ASSIGNMENT, PassFolder, RowSpec
 from mmdeepcluster.apis.row_files import DoneTiles, RowFile, dealt, runs
 from mmdeepcluster.clustering import Assigner
 from mmdeepcluster.clustering.row_share import ROW_TILE
-from mmdeepcluster.datasets import BaseImageDataset
+from mmdeepcluster.datasets import BaseImageDataset, ImageView
 from mmdeepcluster.engine import (
     ConfigError,
     FeatureSource,
@@ -194,10 +194,8 @@ def open_loader(
         raise ConfigError(f"eval_dataloader: {error}") from error
 
 
-def layer_widths(
-    model: FeatureModel, layers: tuple[str, ...], loader: DataLoader[Any]
-) -> dict[str, int]:
-    """D of each layer for the images of a loader, found by a blank one.
+def layer_widths(model: FeatureModel, layers: Sequence[str], view: ImageView) -> dict[str, int]:
+    """D of each layer for the images of a view, found by a blank one.
 
     Raises:
         ConfigError: For an unknown layer, naming those there are, or images that do not fit.
@@ -205,13 +203,10 @@ def layer_widths(
     try:
         model.check_layers(layers)
     except ValueError as error:
-        raise ConfigError(f"--layer: {error}") from error
-    view: Any = loader.dataset
-    blank = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
+        raise ConfigError(str(error)) from error
     try:
         with torch.no_grad():
-            inputs = model.data_preprocessor({"inputs": blank})["inputs"]
-            found = model.extract(inputs, layers)
+            found = model.extract(model.blank_inputs(view.image_shape), layers)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(
             f"images of eval_pipeline do not fit the model: {' '.join(str(error).split())}"

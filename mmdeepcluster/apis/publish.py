@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from mmdeepcluster.engine import (
     ConfigError,
     TrainedNetwork,
     export_onnx,
+    file_digest,
     load_trained,
     pointed_checkpoint,
     write_atomically,
@@ -96,7 +96,7 @@ def publish(
             weights, content = _content(network, card, file_format, num_classes, fold_sobel)
             card = content.pop("card")
             _write(temporary, out.suffix, weights, content, card)
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        digest = file_digest(temporary)
         path = out.with_name(f"{out.stem}-{digest[:_DIGITS]}{out.suffix}")
         temporary.replace(path)
     finally:

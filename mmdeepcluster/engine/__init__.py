@@ -3,6 +3,7 @@
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.build import build_runner, default_work_dir, eval_loader
 from mmdeepcluster.engine.checkpoint_io import (
+    file_digest,
     find_last_checkpoint,
     pointed_checkpoint,
     read_checkpoint,
@@ -81,6 +82,7 @@ __all__ = [
     "did_you_mean",
     "eval_loader",
     "export_onnx",
+    "file_digest",
     "finalize",
     "find_last_checkpoint",
     "from_main",

@@ -211,11 +211,9 @@ def _check_probe_layer(resolved: ResolvedConfig, runner: DeepClusterRunner) -> N
         return
     algorithm = get_algorithm(runner)
     view = _view(resolved.cfg, resolved.dataset, "eval_pipeline")
-    blank = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
     try:
         with torch.no_grad():
-            inputs = algorithm.data_preprocessor({"inputs": blank})["inputs"]
-            algorithm.extract(inputs, (layer,))
+            algorithm.extract(algorithm.blank_inputs(view.image_shape), (layer,))
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"evaluation.probe_layer: {' '.join(str(error).split())}") from error
 
@@ -269,13 +267,11 @@ def _check_forward(runner: DeepClusterRunner, views: Sequence[ImageView]) -> Non
     algorithm = get_algorithm(runner)
     algorithm.eval()
     for view in views:
-        blank = torch.zeros(2, *view.image_shape, dtype=torch.uint8)
         try:
             if view.name == "train_pipeline":
                 algorithm.check_images(view.image_shape)
             with torch.no_grad():
-                inputs = algorithm.data_preprocessor({"inputs": blank})["inputs"]
-                algorithm.extract(inputs, ("neck",))
+                algorithm.extract(algorithm.blank_inputs(view.image_shape), ("neck",))
         except (ValueError, RuntimeError) as error:
             raise ConfigError(
                 f"images of {view.name} do not fit the model: {' '.join(str(error).split())}"

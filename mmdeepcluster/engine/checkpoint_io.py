@@ -8,6 +8,7 @@ target and renamed, and hold nothing that would need code to be executed on load
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
@@ -73,6 +74,15 @@ def _serialize(data: dict[str, Any], file: IO[bytes]) -> None:
         if isinstance(cause, OSError):
             raise cause from None
         raise OSError(f"torch.save: {str(error).splitlines()[0]}") from error
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def rename_durably(source: Path, path: Path) -> None:

@@ -86,6 +86,12 @@ class FeatureModel(BaseModel):
             raise ValueError(f"mode must be 'tensor', got {mode!r}")
         return self.extract(inputs, (self.default_layer,))[self.default_layer]
 
+    def blank_inputs(self, image_shape: Sequence[int]) -> Tensor:
+        """Inputs (2, C, H, W) of two blank images (C, H, W), to learn shapes from."""
+        images = torch.zeros(2, *image_shape, dtype=torch.uint8)
+        inputs: Tensor = self.data_preprocessor({"inputs": images})["inputs"]
+        return inputs
+
     def check_layers(self, layers: Sequence[str]) -> None:
         """Refuses names that :meth:`extract` would not understand.
 

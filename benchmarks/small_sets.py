@@ -67,9 +67,6 @@ class Trainer:
         self.resolved = resolve_config(args.config, options)
         self.resolved.cfg.work_dir = work_dir
         self.resolved.cfg.train_dataloader.num_workers = 0
-        share_cores()
-        if args.threads:
-            torch.set_num_threads(args.threads)
         self.runner = build_runner(self.resolved)
         self.algorithm = get_algorithm(self.runner)
         self.runner.optim_wrapper = self.runner.build_optim_wrapper(self.runner.optim_wrapper)
@@ -121,7 +118,10 @@ class Contender:
         self.processor: list[float] = []
 
     def turn(self, args: argparse.Namespace) -> None:
-        """Some iterations without a clock, then some with it."""
+        """Some iterations without a clock, then some with it; threads as a training would."""
+        share_cores(self.loader)
+        if args.threads:
+            torch.set_num_threads(args.threads)
         self._run(args.warmup)
         begin, used = time.perf_counter(), processor_seconds(self.loader)
         number = self._run(args.iterations)
@@ -156,7 +156,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             contenders[f"loader, {name}"] = Contender(loader, batches, None)
         ready = list(itertools.islice(batches, 8))
         alone = itertools.cycle(ready)
-        contenders["step alone"] = Contender(None, alone, trainer.step)
+        contenders["step alone"] = Contender(loader, alone, trainer.step)
         for number in range(args.rounds):
             # Each goes first as often as the others.
             order = list(contenders)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import Turns, add_common_options, finish, result_of, take_turns
+from harness import Turns, add_common_options, finish, keep_freed_memory, result_of, take_turns
 from mmengine.logging import MMLogger
 from training_loop import CASES, SMALL, Case, make_batches, prepared_runner
 
@@ -73,6 +73,7 @@ def main(arguments: list[str]) -> None:
     args = parser.parse_args(arguments)
     MMLogger.get_instance("mmengine", log_level="ERROR")
     share_cores()
+    keep_freed_memory()
     if args.threads:
         torch.set_num_threads(args.threads)
     cases = SMALL if args.small else {name: CASES[name] for name in args.cases}

@@ -3,10 +3,11 @@
     python benchmarks/threads.py --json threads.json     # minutes
     python benchmarks/threads.py --small
 
-Trains from the loader, augmentation included, with 1, 2, ... threads and 0 and 2 data workers, in
-turns. ``engine/threads.py`` leaves two cores to the data and the rest, at least one, to torch; what
-it would choose here is the setting that others are compared with. An epoch of some batches is
-timed from the first request to the last step.
+Trains from the loader, augmentation included, with 1, 2, ... threads, in turns: images transformed
+one by one by two data workers, and held images transformed in batches. ``engine/threads.py`` leaves
+two cores to data workers and the rest, at least one, to torch, and all cores where images are held;
+what it would choose here is the setting that others are compared with. An epoch of some batches
+is timed from the first request to the last step.
 """
 
 from __future__ import annotations
@@ -27,15 +28,23 @@ from training_loop import CASES, SMALL, Case, cut_epoch, prepared_runner
 from mmdeepcluster.engine import get_algorithm
 from mmdeepcluster.models import OnlineAlgorithm
 
-RESERVED = 2
+KINDS: dict[str, dict[str, Any]] = {
+    "2 data workers": {
+        "train_dataloader.transforms": "torchvision",
+        "train_dataloader.num_workers": 2,
+    },
+    "images held": {
+        "train_dataloader.transforms": "device",
+        "train_dataloader.num_workers": 0,
+    },
+}
 # The rule is fine where no other setting is faster by more than this.
 MOST_FASTER = 1.1
 
 
-def contender(case: Case, threads: int, workers: int, batches: int, folder: Path) -> Callable:
+def contender(case: Case, threads: int, kind: str, batches: int, folder: Path) -> Callable:
     """A function that trains for an epoch of so many batches."""
-    options = {"train_dataloader.num_workers": workers}
-    runner = prepared_runner(case, folder, augmented=True, options=options)
+    runner = prepared_runner(case, folder, augmented=True, options=KINDS[kind])
     algorithm, loader = get_algorithm(runner), runner.train_dataloader
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     cut_epoch(loader, batches * case.batch_size)
@@ -57,22 +66,21 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_common_options(parser, rounds=5)
     parser.add_argument(
-        "--cases", nargs="+", choices=list(CASES), default=["odc_lenet5", "odc_r18"]
+        "--cases", nargs="+", choices=list(CASES), default=["odc_lenet5", "odc_convnet"]
     )
-    parser.add_argument("--workers", nargs="+", type=int, default=[0, 2])
     args = parser.parse_args(arguments)
     MMLogger.get_instance("mmengine", log_level="ERROR")
     cores = os.cpu_count() or 1
-    rule = max(1, cores - RESERVED)
+    rule = {"2 data workers": max(1, cores - 2), "images held": cores}
     result: dict[str, Any] = result_of("threads", arguments, args)
     result |= {"rule": rule, "cases": {}, "targets": {}}
     cases = dict(list(SMALL.items())[:1]) if args.small else {n: CASES[n] for n in args.cases}
     for name, case in cases.items():
         batches = 3 if args.small else (6 if name == "odc_r18" else 60)
         settings = {
-            (threads, workers): f"{threads} threads, {workers} workers"
-            for threads in sorted({1, rule, cores})
-            for workers in args.workers
+            (threads, kind): f"{threads} threads, {kind}"
+            for threads in sorted({1, *rule.values()})
+            for kind in KINDS
         }
         with tempfile.TemporaryDirectory() as folder:
             turns = take_turns(
@@ -91,10 +99,10 @@ def main(arguments: list[str]) -> None:
         for label, rate in found.items():
             others = seconds[label]["foreign"]["median"]
             print(f"{name:12} {label:24} {rate:9.1f} images/s   others {others:.0%}")
-        for workers in args.workers:
-            of_rule = settings[rule, workers]
-            best = max(found[label] for (_, w), label in settings.items() if w == workers)
-            result["targets"][f"{name}, {workers} workers: fastest / rule"] = goal(
+        for kind, threads in rule.items():
+            of_rule = settings[threads, kind]
+            best = max(found[label] for (_, k), label in settings.items() if k == kind)
+            result["targets"][f"{name}, {kind}: fastest / rule"] = goal(
                 best / found[of_rule], "<=", MOST_FASTER
             )
     finish(result, args.json)

@@ -36,6 +36,7 @@ from harness import (
     add_common_options,
     finish,
     goal,
+    keep_freed_memory,
     ratio_goal,
     resident_bytes,
     result_of,
@@ -84,18 +85,18 @@ class Case(NamedTuple):
 
 _NO_DROPOUT = {"model.neck.dropout": 0.0}
 CASES = {
-    "odc_r18": Case("odc/odc_r18_cifar10.py", (3, 32, 32), 50_000, 250, 64, 4),
+    "odc_r18": Case("odc/odc_r18_cifar10.py", (3, 32, 32), 50_000, 250, 64, 2),
     "odc_r50": Case(
         "odc/odc_r50.py",
         (3, 224, 224),
         200_000,
         10_000,
-        16,
-        2,
+        64,
+        1,
         {"model.memory.min_cluster_size": 2, **_NO_DROPOUT},
     ),
     "deepcluster_r50": Case(
-        "deepcluster/deepcluster_r50.py", (3, 224, 224), 200_000, 10_000, 16, 2
+        "deepcluster/deepcluster_r50.py", (3, 224, 224), 200_000, 10_000, 64, 1
     ),
     "odc_convnet": Case("odc/odc_convnet_cifar10.py", (3, 32, 32), 50_000, 250, 128, 50),
     "deepcluster_micro": Case(
@@ -413,6 +414,7 @@ def main(arguments: list[str]) -> None:
     args = parse_args(arguments)
     MMLogger.get_instance("mmengine", log_level="ERROR")
     share_cores()
+    keep_freed_memory()
     if args.threads:
         torch.set_num_threads(args.threads)
     cases = SMALL if args.small else {name: CASES[name] for name in args.cases}

@@ -70,8 +70,8 @@ def train(
         launcher=launcher,
         options=options,
     )
-    share_cores()
     runner = build_runner(resolved)
+    share_cores(runner.train_dataloader)
     runner.logger.info(describe(resolved, runner))
     warn_if_short(runner)
     _write_unreadable(resolved)

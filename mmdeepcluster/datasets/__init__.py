@@ -1,5 +1,6 @@
 """Images in: data sets, the pipelines they are seen through, samplers and loaders."""
 
+from mmdeepcluster.datasets.array_view import ArrayView
 from mmdeepcluster.datasets.base import ArrayImageDataset, BaseImageDataset
 from mmdeepcluster.datasets.class_subsets import ClassSubset, LongTailSubset, long_tail_sizes
 from mmdeepcluster.datasets.digits import Digits
@@ -40,6 +41,7 @@ __all__ = [
     "SVHN",
     "TRANSFORM_BACKENDS",
     "ArrayImageDataset",
+    "ArrayView",
     "BalancedBatchSampler",
     "BaseImageDataset",
     "ClassSubset",

@@ -56,8 +56,12 @@ class BaseImageDataset(ABC):
     def sample_name(self, index: int) -> str:
         """Name of a sample for people: the path below the root, or ``'<split>/<index>'``."""
 
-    def image_array(self) -> NDArray[np.uint8] | None:
-        """All images as uint8 (N, H, W) or (N, H, W, 3), None where they are not held so."""
+    def image_array(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.uint8] | None:
+        """Images as uint8 (n, H, W) or (n, H, W, 3), None where they are not held so.
+
+        Args:
+            indices: Which ones; None for all, without a copy where that can be.
+        """
         return None
 
     def file_path(self, index: int) -> str | None:
@@ -154,10 +158,11 @@ class ArrayImageDataset(BaseImageDataset):
         # torchvision keeps some sets channels first or transposed; copying one image is cheap.
         return Image.fromarray(np.ascontiguousarray(self._images[index]))
 
-    def image_array(self) -> NDArray[np.uint8] | None:
-        """The array itself, unless a subclass makes other images of it."""
-        own = type(self).load_image is ArrayImageDataset.load_image
-        return self._images if own else None
+    def image_array(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.uint8] | None:
+        """The array itself, or some of its images, unless a subclass makes other images of it."""
+        if type(self).load_image is not ArrayImageDataset.load_image:
+            return None
+        return self._images if indices is None else self._images[indices]
 
     def sample_name(self, index: int) -> str:
         """``'<split>/<index>'``."""

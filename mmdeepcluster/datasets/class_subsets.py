@@ -106,10 +106,9 @@ class LabelledPart(BaseImageDataset):
         """The encoded image ``index`` of the part."""
         return self.whole.read_file(int(self.indices[index]))
 
-    def image_array(self) -> NDArray[np.uint8] | None:
+    def image_array(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.uint8] | None:
         """A copy of its images, where those of the whole data set are an array."""
-        array = self.whole.image_array()
-        return None if array is None else array[self.indices]
+        return self.whole.image_array(self.indices if indices is None else self.indices[indices])
 
     def sample_name(self, index: int) -> str:
         """Its name in the whole data set."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
+from mmdeepcluster.datasets.array_view import as_images
 from mmdeepcluster.datasets.base import BaseImageDataset
 from mmdeepcluster.datasets.image_view import ImageView, MixedShapesError
 from mmdeepcluster.datasets.transforms.batched import BatchPipeline, BatchStep
@@ -58,10 +59,7 @@ def hold_images(
     if array is None:
         first = [step.transform for step in steps[:number]]
         return _of_files(dataset, first, limit, device, num_workers)
-    if min(array.strides) < 0:  # which torch does not know
-        array = array.copy()
-    images = torch.from_numpy(array)
-    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    images = as_images(array)
     shape: Shape = (images.shape[1], images.shape[2], images.shape[3])
     start = BatchPipeline(steps[:number])
     behind = start.shape(shape)

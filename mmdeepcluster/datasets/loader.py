@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from mmdeepcluster.datasets.array_view import collate, in_batches
 from mmdeepcluster.datasets.device_loader import (
     DEFAULT_LIMIT,
     HeldLoader,
@@ -138,8 +139,9 @@ def build_eval_loader(
             f"indices run from {min(order)} to {max(order)}, outside the {len(view)} samples"
         )
     return DataLoader(
-        view,
+        in_batches(view),
         batch_sampler=DealtBatchSampler(order, batch_size, rank, world_size),
+        collate_fn=collate,
         generator=torch.Generator().manual_seed(0),
         pin_memory=pin_memory and torch.cuda.is_available(),
         **_worker_options(num_workers, prefetch_factor, persistent_workers),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
+from torch.utils.data import DataLoader
 
+from mmdeepcluster.datasets import ArrayView
+from mmdeepcluster.datasets.device_loader import HeldLoader
 from mmdeepcluster.datasets.file_check import default_num_threads
 
 _CORES_FOR_DATA = 2
 
 
-def share_cores() -> None:
+def share_cores(loader: Any = None) -> None:
     """Leaves two cores to the data workers and the rest, at least one, to torch.
 
     torch takes a thread for every core. Beside data workers, or any other program, threads of
@@ -22,10 +26,15 @@ def share_cores() -> None:
     The share does not depend on the number of workers, because results depend on the number of
     threads (sums are split over them) and must not depend on who loads the data.
     ``OMP_NUM_THREADS``, where it is set, is the user's word and nothing is changed.
+
+    Args:
+        loader: Of the training, if there is one. Where it holds the images
+            (``train_dataloader.transforms='device'``), nothing is loaded and torch gets all cores.
     """
     if _is_fixed():
         return
-    torch.set_num_threads(max(1, default_num_threads() - _CORES_FOR_DATA))
+    for_data = 0 if isinstance(loader, HeldLoader) else _CORES_FOR_DATA
+    torch.set_num_threads(max(1, default_num_threads() - for_data))
 
 
 @contextmanager
@@ -42,6 +51,11 @@ def all_cores() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def cores_of_pass(loader: DataLoader[Any]) -> AbstractContextManager[None]:
+    """Every core for a pass over images that are an array; torch's share where some are decoded."""
+    return all_cores() if isinstance(loader.dataset, ArrayView) else nullcontext()
 
 
 def _is_fixed() -> bool:

@@ -17,7 +17,7 @@ from mmdeepcluster.engine.hooks.online_clustering_hook import calibrate
 from mmdeepcluster.engine.hooks.scalars_hook import update_capped
 from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.seeding import derive_seed
-from mmdeepcluster.engine.threads import all_cores
+from mmdeepcluster.engine.threads import all_cores, cores_of_pass
 from mmdeepcluster.evaluation import normalized_mutual_info
 from mmdeepcluster.models import AlternatingAlgorithm, ExtractionStoppedError, extract
 from mmdeepcluster.registry import HOOKS
@@ -169,7 +169,8 @@ class EpochClusteringHook(Hook):
         share, stop = algorithm.share_to_cluster, runner.stop_request
         try:
             wanted = (lambda: stop.noted) if savers else None
-            return extract(algorithm, self.loader, share=share, stop=wanted)["neck"]
+            with cores_of_pass(self.loader):
+                return extract(algorithm, self.loader, share=share, stop=wanted)["neck"]
         except ExtractionStoppedError:
             savers[0].stop_before_epoch(runner)
             raise

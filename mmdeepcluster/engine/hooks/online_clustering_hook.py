@@ -14,6 +14,7 @@ from mmdeepcluster.datasets import OwnerSampler
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
+from mmdeepcluster.engine.threads import all_cores, cores_of_pass
 from mmdeepcluster.models import OnlineAlgorithm, calibrate_batch_norm, extract
 from mmdeepcluster.registry import HOOKS
 
@@ -71,7 +72,9 @@ class OnlineClusteringHook(Hook):
         start = time.perf_counter()
         features = self._features(runner, algorithm)
         extracted = time.perf_counter()
-        algorithm.recluster(features, seed=derive_seed(runner.seed, "recluster", algorithm.cycle))
+        with all_cores():
+            seed = derive_seed(runner.seed, "recluster", algorithm.cycle)
+            algorithm.recluster(features, seed=seed)
         counts = algorithm.cluster_counts
         runner.logger.info(
             f"first clustering: {algorithm.num_clusters} clusters of {int(counts.min())} to "
@@ -82,7 +85,8 @@ class OnlineClusteringHook(Hook):
     def _features(self, runner: Any, algorithm: OnlineAlgorithm) -> torch.Tensor:
         calibrate(runner, self.calibration_passes)
         self.num_feature_passes += 1
-        return extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
+        with cores_of_pass(self.loader):
+            return extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
 
     def after_train_iter(
         self,

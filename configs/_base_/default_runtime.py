@@ -28,8 +28,9 @@ log_level = "INFO"
 vis_backends = [dict(type="LocalVisBackend")]
 
 # A switch of the training step, as are compile=True, optim_wrapper.optimizer.fused=True and --amp
-# (docs/benchmarks.md).
-channels_last = False
+# (docs/benchmarks.md). None: on a CPU, where convolutions of 3 channels and more were measured to
+# train 1.2 to 1.5 times as fast.
+channels_last = None
 
 randomness = dict(seed=0, deterministic=False)
 env_cfg = dict(cudnn_benchmark=True)

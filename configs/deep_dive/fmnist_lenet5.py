@@ -17,6 +17,7 @@ _base_ = [
     "../_base_/deepcluster_runtime.py",
 ]
 
+channels_last = False  # grey images gain nothing
 model = dict(num_clusters=5)
 
 # As the authors' code: the centre for clustering, crops of any size for training.

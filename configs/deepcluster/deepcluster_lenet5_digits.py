@@ -16,6 +16,7 @@ _base_ = [
     "../_base_/deepcluster_runtime.py",
 ]
 
+channels_last = False  # grey images gain nothing
 model = dict(num_clusters=20)
 train_dataloader = dict(sampler=dict(type="UniformClusterSampler"))
 optim_wrapper = dict(optimizer=dict(lr=0.1))

@@ -15,6 +15,7 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
+channels_last = False  # grey images gain nothing
 model = dict(num_clusters=20)
 # The first labels are learnt for a while before they may move (docs/recipes.md).
 default_hooks = dict(clustering=dict(label_warmup=20))

@@ -16,6 +16,7 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
+channels_last = False  # grey images gain nothing
 model = dict(num_clusters=100)
 default_hooks = dict(clustering=dict(calibration_passes=1, label_warmup=3))
 auto_scale_lr = dict(base_batch_size=128)

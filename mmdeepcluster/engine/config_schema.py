@@ -158,8 +158,8 @@ def _switches(config: Mapping[str, Any]) -> Iterator[str]:
         yield from _plain_dict(config, "compile", _COMPILE_KEYS)
     elif options is not None and not isinstance(options, bool):
         yield f"compile: True, False or options of torch.compile, got {options!r}"
-    if not isinstance(config.get("channels_last", False), bool):
-        yield f"channels_last: True or False, got {config['channels_last']!r}"
+    if not isinstance(config.get("channels_last"), bool | None):
+        yield f"channels_last: True, False or None, got {config['channels_last']!r}"
 
 
 def _near_roots(config: Mapping[str, Any]) -> Iterator[str]:

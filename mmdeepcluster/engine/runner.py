@@ -90,7 +90,10 @@ class DeepClusterRunner(Runner):
         algorithm = model
         if not isinstance(algorithm, BaseAlgorithm):
             raise TypeError(f"model.type must be an algorithm, got {type(model).__name__}")
-        if self.cfg.get("channels_last", False):
+        channels_last = self.cfg.get("channels_last")
+        if channels_last is None:
+            channels_last = get_device() == "cpu"
+        if channels_last:
             algorithm.use_channels_last()
         kind = self.cfg.get("sync_bn")
         if kind not in (None, "torch", "mmcv"):

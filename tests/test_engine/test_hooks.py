@@ -12,6 +12,7 @@ import torch
 from mmengine.logging import MessageHub
 from torch import nn
 
+from mmdeepcluster.datasets import Digits, ImageView, build_eval_loader, build_train_loader
 from mmdeepcluster.engine.hooks import (
     ClusterMetricsHook,
     CollapseWatchdogHook,
@@ -24,7 +25,7 @@ from mmdeepcluster.engine.hooks import (
 from mmdeepcluster.engine.hooks.online_clustering_hook import reset_optimizer_row
 from mmdeepcluster.engine.hooks.scalars_hook import update_capped
 from mmdeepcluster.engine.seeding import derive_seed
-from mmdeepcluster.engine.threads import all_cores, share_cores
+from mmdeepcluster.engine.threads import all_cores, cores_of_pass, share_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -170,6 +171,25 @@ class TestCores:
         assert torch.get_num_threads() == 2
         monkeypatch.setattr("mmdeepcluster.engine.threads.get_world_size", lambda: 2)
         with all_cores():
+            assert torch.get_num_threads() == 2
+
+    def test_nothing_is_left_for_workers_that_are_not_there(self, monkeypatch):
+        """Held images, and a pass over images that are an array, are loaded by nobody."""
+        monkeypatch.setattr("mmdeepcluster.engine.threads.default_num_threads", lambda: 4)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        digits, steps = Digits("train"), [dict(type="PILToTensor")]
+        whole = ImageView(digits, steps)
+        resized = ImageView(digits, [dict(type="Resize", size=12), *steps])
+        options = {"batch_size": 64, "num_workers": 0}
+        held = build_train_loader(whole, seed=0, transforms="device", **options)
+        share_cores(held)
+        assert torch.get_num_threads() == 4
+        share_cores(build_train_loader(whole, seed=0, **options))
+        assert torch.get_num_threads() == 2
+        for view, threads in ((whole, 4), (resized, 2)):
+            with cores_of_pass(build_eval_loader(view, **options)):
+                assert torch.get_num_threads() == threads
             assert torch.get_num_threads() == 2
 
     def test_the_word_of_the_user_stands(self, monkeypatch):

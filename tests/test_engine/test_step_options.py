@@ -73,7 +73,7 @@ def test_equal_settings_share_a_group():
     [
         ({"compile": "yes"}, "compile: True, False or options of torch.compile, got 'yes'"),
         ({"compile": {"backand": "eager"}}, "compile.backand: unknown key, did you mean 'backend'"),
-        ({"channels_last": 1}, "channels_last: True or False, got 1"),
+        ({"channels_last": 1}, "channels_last: True, False or None, got 1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(options, words):

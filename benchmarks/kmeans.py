@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import shlex
 import sys
 import tempfile
 import time
@@ -31,10 +29,9 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from odc_memory import machine, spread
+from harness import result_of, spread
 from torch import Tensor
 
-import mmdeepcluster
 from mmdeepcluster.clustering import ClusterResult, KMeans, RowShare, nearest_centroid, row_share
 from mmdeepcluster.clustering.arithmetic import ladder
 from mmdeepcluster.clustering.fast_assign import CentroidSearch, SearchRows
@@ -384,13 +381,8 @@ def main(arguments: list[str]) -> None:
     args = parse_args(arguments)
     set_threads(args.threads)
     began = time.perf_counter()
-    result: dict[str, Any] = {
-        "command": shlex.join(["python", "benchmarks/kmeans.py", *arguments]),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine("cpu"),
+    result: dict[str, Any] = result_of("kmeans", arguments, args, "faiss", "sklearn") | {
         "arithmetic": [str(step.dtype) for step in ladder(torch.device("cpu"))],
-        "versions": {"mmdeepcluster": mmdeepcluster.__version__, **versions()},
-        "settings": {key: str(value) for key, value in vars(args).items()},
         "shapes": {},
     }
     for shape in args.shapes if "shapes" in args.parts else ():
@@ -406,19 +398,6 @@ def main(arguments: list[str]) -> None:
     print_result(result)
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
-
-
-def versions() -> dict[str, str]:
-    """Of what is compared."""
-    import importlib
-
-    found = {"python": platform.python_version(), "torch": torch.__version__}
-    for name in ("numpy", "faiss", "sklearn"):
-        try:
-            found[name] = importlib.import_module(name).__version__
-        except ImportError:
-            found[name] = "absent"
-    return found
 
 
 def print_result(result: dict[str, Any]) -> None:

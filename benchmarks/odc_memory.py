@@ -21,9 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import shlex
 import subprocess
 import sys
 import time
@@ -33,9 +30,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness import resident_bytes, result_of, spread
 from torch import Tensor
 
-import mmdeepcluster
 from mmdeepcluster.clustering.exact_sums import to_grid
 from mmdeepcluster.clustering.functional import l2_normalize
 from mmdeepcluster.models.losses.class_balanced import sample_weights
@@ -270,12 +267,6 @@ def measure_time(
     return {name: spread(values) for name, values in times.items()}
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, quartiles and number of values."""
-    p25, median, p75 = np.percentile(values, [25, 50, 75]).tolist()
-    return {"median": median, "p25": p25, "p75": p75, "runs": len(values)}
-
-
 def measure_drift(args: argparse.Namespace, data: Data, memory: ODCMemory) -> dict[str, Any]:
     """Many updates, then the means of the running sums against fp64 means of all rows."""
     for step in range(1, args.drift_iterations + 1):
@@ -314,14 +305,6 @@ def measure_dissolving(
     return spread(times) if times else None
 
 
-def resident_bytes(field: str) -> int:
-    """``VmRSS`` (now) or ``VmHWM`` (peak) of this process, from Linux."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {field} in /proc/self/status")
-
-
 def peak_of_this_process(args: argparse.Namespace) -> None:
     """Prints the peak of a process that fills a memory and runs iterations, in bytes."""
     on_cpu = args.device == "cpu"
@@ -342,21 +325,6 @@ def measure_peak(arguments: list[str], bank_bytes: int) -> dict[str, float]:
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     peak = int(result.stdout.split()[-1])
     return {"bank_bytes": bank_bytes, "peak_bytes": peak, "ratio": peak / bank_bytes}
-
-
-def machine(device: str) -> dict[str, Any]:
-    """Where this runs."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": model[0] if model else platform.processor(),
-        "cores": len(model),
-        "gpu": torch.cuda.get_device_name() if device != "cpu" else None,
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg(),
-    }
 
 
 def per_iteration(times: dict[str, Any], each: str, sometimes: str) -> float:
@@ -450,21 +418,7 @@ def main(arguments: list[str]) -> None:
     del reference, memories
     drift = measure_drift(args, data, memory)
     dissolving = measure_dissolving(args, watch, memory)
-    result: dict[str, Any] = {
-        "command": shlex.join(["python", "benchmarks/odc_memory.py", *arguments]),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(args.device),
-        "versions": {
-            "mmdeepcluster": mmdeepcluster.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "settings": {
-            key: str(value) if isinstance(value, Path) else value
-            for key, value in vars(args).items()
-            if key != "print_peak"
-        },
+    result: dict[str, Any] = result_of("odc_memory", arguments, args) | {
         "times_ms": times,
         "dissolving_one_cluster_ms": dissolving,
         "answers": answers,

@@ -17,9 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -29,10 +26,9 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
-from harness import goal
+from harness import goal, result_of, spread
 from torch import Tensor
 
-import mmdeepcluster
 from mmdeepcluster.clustering import LinearTransform, PCAWhitening, l2_normalize
 
 CHUNK = 8192
@@ -120,26 +116,6 @@ def error(contender: Ours | Faiss, rows: Tensor, mean: Tensor, matrix: Tensor) -
     return float((found - expected).square().mean().sqrt())
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, quartiles and number of values."""
-    p25, median, p75 = np.percentile(values, [25, 50, 75]).tolist()
-    return {"median": median, "p25": p25, "p75": p75, "runs": len(values)}
-
-
-def machine() -> dict[str, Any]:
-    """Where this runs."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": model[0] if model else platform.processor(),
-        "cores": os.cpu_count(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg(),
-    }
-
-
 def parse_args(arguments: list[str]) -> argparse.Namespace:
     """Sizes and repetitions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -177,20 +153,7 @@ def main(arguments: list[str]) -> None:
     reference = reference_projection(rows, args.dim)
     sample = rows[:: max(1, args.num_rows // 10_000)].contiguous()
     errors = {name: error(c, sample, *reference) for name, c in contenders.items()}
-    result: dict[str, Any] = {
-        "command": shlex.join(["python", "benchmarks/pca.py", *arguments]),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": {
-            "mmdeepcluster": mmdeepcluster.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "faiss": faiss.__version__,
-        },
-        "settings": {
-            key: str(value) if isinstance(value, Path) else value
-            for key, value in vars(args).items()
-        },
+    result: dict[str, Any] = result_of("pca", arguments, args, "faiss") | {
         "seconds": {name: spread(values) for name, values in seconds.items()},
         "faiss_over_ours": spread(ratios),
         "error_against_fp64": errors,

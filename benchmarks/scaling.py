@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -32,13 +31,12 @@ from unittest import mock
 import numpy as np
 import scaling_measure as measure
 import torch
-from odc_memory import machine
+from harness import busy_seconds, resident_bytes, result_of
 from scaling_fit import errors, fit_seconds, fit_sizes, rates
 from scaling_model import seconds_per_cycle
 from scaling_problem import Problem, Rates
 from scaling_tables import MOST_FOREIGN, replace_tables, text_of_tables
 
-import mmdeepcluster
 from mmdeepcluster.clustering import ClusterResult, KMeans, TwoLevelKMeans
 
 STORED = Path(__file__).parents[1] / "docs" / "results" / "scaling.json"
@@ -180,7 +178,7 @@ def run_check(file: str, supers: str, subs: str, threads: str) -> None:
     """Clusters the mapped rows of a file in this process; prints times and the peak as JSON."""
     torch.set_num_threads(int(threads))
     rows = np.load(file, mmap_mode="r")
-    start = measure.resident_bytes("VmRSS")
+    start = resident_bytes("VmRSS")
     kmeans = TwoLevelKMeans(int(supers) * int(subs), int(supers), max_iters=10)
     parts: list[dict[str, Any]] = []
     plain = KMeans.fit
@@ -193,18 +191,18 @@ def run_check(file: str, supers: str, subs: str, threads: str) -> None:
         parts.append({"rows": result.num_samples, "clusters": self.num_clusters} | found)
         return result
 
-    busy, wall, own = measure.busy_seconds(), time.perf_counter(), time.process_time()
+    busy, wall, own = busy_seconds(), time.perf_counter(), time.process_time()
     with mock.patch.object(KMeans, "fit", timed):
         result = kmeans.fit(rows, 0)
     wall, own = time.perf_counter() - wall, time.process_time() - own
-    others = measure.busy_seconds() - busy - own
+    others = busy_seconds() - busy - own
     sizes = torch.bincount(result.assignments // int(subs), minlength=int(supers))
     answer = {
         "wall": wall,
         "processor": own,
         "foreign": max(0.0, others / (wall * (torch.multiprocessing.cpu_count()))),
         "start_bytes": start,
-        "peak_bytes": measure.resident_bytes("VmHWM"),
+        "peak_bytes": resident_bytes("VmHWM"),
         "num_iters": result.num_iters,
         "parts": parts,
         "super_clusters": sizes.tolist(),
@@ -249,17 +247,8 @@ def main(arguments: list[str]) -> None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         result = measure_and_fit(args, Path(folder))
-    result |= {
-        "command": shlex.join(["python", "benchmarks/scaling.py", *arguments]),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine("cpu"),
-        "versions": {
-            "mmdeepcluster": mmdeepcluster.__version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "seconds": time.perf_counter() - began,
-    }
+    result |= result_of("scaling", arguments, args)
+    result["seconds"] = time.perf_counter() - began
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 

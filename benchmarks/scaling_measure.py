@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from harness import busy_seconds, resident_bytes
 from scaling_model import kmeans_work
 from torch import Tensor
 
@@ -95,23 +96,6 @@ class Meter:
             seconds = [self._once(lambda f=factor: f @ f)["wall"] for _ in range(5)]
             found[f"{name}_gflops"] = flops / float(np.median(seconds)) / 1e9
         return found
-
-
-def busy_seconds() -> float:
-    """Processor time that the machine has spent on anything, 0 where Linux does not tell."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return 0.0
-    numbers = [int(word) for word in stat.read_text().split("\n", 1)[0].split()[1:8]]
-    return (sum(numbers) - numbers[3] - numbers[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_bytes(entry: str) -> int:
-    """``VmRSS`` (now) or ``VmHWM`` (peak) of this process, from Linux."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{entry}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {entry} in /proc/self/status")
 
 
 def peak_of(function: Callable[[], Any]) -> int:

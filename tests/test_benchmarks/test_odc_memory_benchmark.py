@@ -31,7 +31,7 @@ def call(*arguments):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux")
-@pytest.mark.parametrize("metric", ["l2", "dot"])
+@pytest.mark.parametrize("metric", ["l2", pytest.param("dot", marks=pytest.mark.slow)])
 def test_answers_of_the_reference_and_no_drift(tmp_path, metric):
     file = tmp_path / "result.json"
     sizes = [word for name, value in TINY.items() for word in (f"--{name}", value)]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.hooks import DistSamplerSeedHook
 from PIL import Image
+from test_data_loader import assert_equal_batches, by_index
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.datasets import (
@@ -54,21 +55,6 @@ def loader(dataset, pipeline=AUGMENTATION, num_workers=0, batch_size=5, **option
     view = ImageView(dataset, pipeline, name="train_pipeline")
     options = {"transforms": "device", "seed": 3, **options}
     return build_train_loader(view, batch_size=batch_size, num_workers=num_workers, **options)
-
-
-def assert_equal_batches(left, right):
-    assert len(left) == len(right)
-    for a, b in zip(left, right, strict=True):
-        assert torch.equal(a["sample_idx"], b["sample_idx"])
-        assert torch.equal(a["inputs"], b["inputs"])
-
-
-def by_index(batches):
-    return {
-        index: inputs
-        for batch in batches
-        for index, inputs in zip(batch["sample_idx"].tolist(), batch["inputs"], strict=True)
-    }
 
 
 def test_images_are_gathered_and_changed_by_their_draws(colours):

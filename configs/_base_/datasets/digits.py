@@ -18,8 +18,5 @@ eval_pipeline = [
 ]
 data_preprocessor = dict(type="ImagePreprocessor", mean=[77.9], std=[93.0])
 
-# Images are held in memory and augmented in batches on the device of the network. Changes results:
-# the distributions are those of torchvision, the random numbers are others. With "torchvision"
-# data workers transform image by image.
-train_dataloader = dict(batch_size=64, num_workers=1, transforms="device")
+train_dataloader = dict(batch_size=64, num_workers=1)
 eval_dataloader = dict(batch_size=256, num_workers=0)

@@ -5,7 +5,8 @@
     python benchmarks/cycle.py --small                          # digits, seconds
 
 Trains a config as ``tools/train.py`` would, but for the report before and after, and prints the
-phases of each cycle with their shares. DIR is where torchvision keeps ``cifar-10-batches-py``;
+phases of each cycle with their shares; the goal is that of the cycles after the first, which also
+decodes or resizes the images to extract. DIR is where torchvision keeps ``cifar-10-batches-py``;
 defaults to the environment variable MMDEEPCLUSTER_DATA. Then *extraction* compares the pass over
 the images with a bare loop (load, normalise, forward) over the same loader: P10.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import add_common_options, finish, goal, ratio_goal, result_of, take_turns
+from harness import add_common_options, finish, ratio_goal, result_of, spread, take_turns
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
@@ -47,7 +48,7 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
     add_common_options(parser, rounds=5)
     parser.add_argument("--config", default=str(CONFIGS / "deep_dive" / "cifar10_alexnet_micro.py"))
     parser.add_argument("--data", default=os.environ.get("MMDEEPCLUSTER_DATA"))
-    parser.add_argument("--cycles", type=int, default=1)
+    parser.add_argument("--cycles", type=int, default=3, help="the first one also makes images")
     parser.add_argument(
         "--pass-images", type=int, default=5000, help="images of a bare loop (5000)"
     )
@@ -71,6 +72,9 @@ def run_cycles(args: argparse.Namespace, folder: Path) -> tuple[Any, Any, list[d
         options.setdefault("dataset.root", args.data)
     resolved = resolve_config(cfg, options)
     runner = build_runner(resolved)
+    share_cores(runner.train_dataloader)
+    if args.threads:
+        torch.set_num_threads(args.threads)
     sampler = runner.train_dataloader.batch_sampler.sampler
     swaps = _time_sampler(sampler) if hasattr(sampler, "set_labels") else [0.0] * args.cycles
     runner.train()
@@ -131,9 +135,6 @@ def main(arguments: list[str]) -> None:
     """Runs all measurements and prints them."""
     args = parse_args(arguments)
     MMLogger.get_instance("mmengine", log_level="ERROR")
-    share_cores()
-    if args.threads:
-        torch.set_num_threads(args.threads)
     result = result_of("cycle", arguments, args)
     with tempfile.TemporaryDirectory() as folder:
         resolved, runner, cycles = run_cycles(args, Path(folder))
@@ -148,7 +149,8 @@ def main(arguments: list[str]) -> None:
             args.rounds,
         )
     print_cycles(cycles, algorithm.num_samples)
-    share = min(cycle["train"] / sum(cycle[phase] for phase in PHASES) for cycle in cycles)
+    later = cycles[1:] or cycles
+    shares = spread([c["train"] / sum(c[phase] for phase in PHASES) for c in later])
     speed = turns.ratio("bare", "ours")
     result |= {
         "num_samples": algorithm.num_samples,
@@ -157,7 +159,7 @@ def main(arguments: list[str]) -> None:
         "bare_over_extraction": speed,
         "extraction": turns.seconds(),
         "targets": {
-            "share of a cycle in training": goal(share, ">=", LEAST_TRAINING),
+            "share of a cycle in training": ratio_goal(shares, ">=", LEAST_TRAINING),
             "extraction / bare forward loop": ratio_goal(speed, ">=", LEAST_OF_BARE, id="P10"),
         },
     }

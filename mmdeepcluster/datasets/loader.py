@@ -23,6 +23,7 @@ from mmdeepcluster.datasets.device_loader import (
     build_device_loader,
 )
 from mmdeepcluster.datasets.image_view import ImageView
+from mmdeepcluster.datasets.kept_view import kept
 from mmdeepcluster.datasets.samplers import BalancedBatchSampler, DealtBatchSampler
 from mmdeepcluster.registry import DATA_SAMPLERS
 
@@ -113,6 +114,8 @@ def build_eval_loader(
     prefetch_factor: int | None = None,
     pin_memory: bool = False,
     persistent_workers: bool = True,
+    keep: bool = False,
+    in_memory_limit: int | None = None,
 ) -> DataLoader[dict[str, Any]]:
     """Builds a loader that visits samples once and in order.
 
@@ -126,6 +129,10 @@ def build_eval_loader(
         prefetch_factor: batches that each worker loads ahead. Defaults to None, torch's 2.
         pin_memory: hand out page-locked tensors; no effect without CUDA. Defaults to False.
         persistent_workers: keep the workers between passes. Defaults to True.
+        keep: the loader will be passed over again and again, so images are kept once made, if all
+            of them take at most ``in_memory_limit`` bytes and the pipeline draws nothing. Images
+            that are an array and need no arithmetic are not kept; batches of them are made at once.
+        in_memory_limit: see ``keep``; 0 keeps none. Defaults to None, 1 GiB.
 
     Returns:
         A loader of ceil(n / batch_size) batches for n samples, or of this rank's share of them.
@@ -138,8 +145,11 @@ def build_eval_loader(
         raise ValueError(
             f"indices run from {min(order)} to {max(order)}, outside the {len(view)} samples"
         )
+    seen = in_batches(view)
+    if keep and seen is view:
+        seen = kept(view, DEFAULT_LIMIT if in_memory_limit is None else in_memory_limit)
     return DataLoader(
-        in_batches(view),
+        seen,
         batch_sampler=DealtBatchSampler(order, batch_size, rank, world_size),
         collate_fn=collate,
         generator=torch.Generator().manual_seed(0),

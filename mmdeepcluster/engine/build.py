@@ -41,9 +41,19 @@ DEFAULT_SEED = 0
 
 
 def eval_loader(
-    resolved: ResolvedConfig, dataset: BaseImageDataset, indices: list[int] | None = None
+    resolved: ResolvedConfig,
+    dataset: BaseImageDataset,
+    indices: list[int] | None = None,
+    keep: bool = False,
 ) -> DataLoader[Any]:
-    """Loader of a data set through the evaluation pipeline, in order; this process's batches."""
+    """Loader of a data set through the evaluation pipeline, in order; this process's batches.
+
+    Args:
+        resolved: what the pipeline and the options are taken from.
+        dataset: the images.
+        indices: samples to visit. Defaults to None, all.
+        keep: whether the loader will be passed over again and again.
+    """
     cfg = resolved.cfg
     view = _view(cfg, dataset, "eval_pipeline")
     return build_eval_loader(
@@ -51,6 +61,7 @@ def eval_loader(
         indices=indices,
         rank=get_rank(),
         world_size=get_world_size(),
+        keep=keep,
         **cfg.eval_dataloader,
     )
 
@@ -327,7 +338,8 @@ def _hooks(resolved: ResolvedConfig) -> dict[str, Any]:
             continue
         hook = dict(hook)
         if hook["type"] in ("OnlineClusteringHook", "EpochClusteringHook"):
-            hook["loader"] = eval_loader(resolved, dataset)
+            repeated = hook["type"] == "EpochClusteringHook"
+            hook["loader"] = eval_loader(resolved, dataset, keep=repeated)
         elif hook["type"] == "ClusterMetricsHook":
             hook["eval_labels"] = dataset.eval_labels
         elif hook["type"] == "ReportHook":

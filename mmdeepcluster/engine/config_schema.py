@@ -58,7 +58,7 @@ ROOTS: dict[str, str] = {
 }
 
 # Arguments of the loaders that are derived.
-_LOADER_DERIVED = {"view", "seed", "rank", "world_size", "indices", "device"}
+_LOADER_DERIVED = {"view", "seed", "rank", "world_size", "indices", "device", "keep"}
 _EVALUATION_KEYS = tuple(field.name for field in fields(EvaluationOptions))
 # What MMEngine's DefaultOptimWrapperConstructor reads; it ignores any other key.
 _PARAMWISE_KEYS = (

@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import get_world_size
 from torch.utils.data import DataLoader
 
-from mmdeepcluster.datasets import ArrayView
+from mmdeepcluster.datasets import ArrayView, KeptView
 from mmdeepcluster.datasets.device_loader import HeldLoader
 from mmdeepcluster.datasets.file_check import default_num_threads
 
@@ -54,8 +54,13 @@ def all_cores() -> Iterator[None]:
 
 
 def cores_of_pass(loader: DataLoader[Any]) -> AbstractContextManager[None]:
-    """Every core for a pass over images that are an array; torch's share where some are decoded."""
-    return all_cores() if isinstance(loader.dataset, ArrayView) else nullcontext()
+    """Every core for a pass over images that are there; torch's share where they are decoded.
+
+    The first of many passes, which decodes as well, has them too: the bits of features may depend
+    on the number of threads, and must not on whether a training was resumed.
+    """
+    there = isinstance(loader.dataset, ArrayView | KeptView)
+    return all_cores() if there else nullcontext()
 
 
 def _is_fixed() -> bool:

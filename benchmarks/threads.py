@@ -23,28 +23,18 @@ from typing import Any
 import torch
 from harness import add_common_options, finish, goal, result_of, take_turns
 from mmengine.logging import MMLogger
-from training_loop import CASES, SMALL, Case, cut_epoch, prepared_runner
+from training_loop import CASES, LOADERS, SMALL, Case, cut_epoch, prepared_runner
 
 from mmdeepcluster.engine import get_algorithm
 from mmdeepcluster.models import OnlineAlgorithm
 
-KINDS: dict[str, dict[str, Any]] = {
-    "2 data workers": {
-        "train_dataloader.transforms": "torchvision",
-        "train_dataloader.num_workers": 2,
-    },
-    "images held": {
-        "train_dataloader.transforms": "device",
-        "train_dataloader.num_workers": 0,
-    },
-}
 # The rule is fine where no other setting is faster by more than this.
 MOST_FASTER = 1.1
 
 
 def contender(case: Case, threads: int, kind: str, batches: int, folder: Path) -> Callable:
     """A function that trains for an epoch of so many batches."""
-    runner = prepared_runner(case, folder, augmented=True, options=KINDS[kind])
+    runner = prepared_runner(case, folder, augmented=True, options=LOADERS[kind])
     algorithm, loader = get_algorithm(runner), runner.train_dataloader
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     cut_epoch(loader, batches * case.batch_size)
@@ -80,7 +70,7 @@ def main(arguments: list[str]) -> None:
         settings = {
             (threads, kind): f"{threads} threads, {kind}"
             for threads in sorted({1, *rule.values()})
-            for kind in KINDS
+            for kind in LOADERS
         }
         with tempfile.TemporaryDirectory() as folder:
             turns = take_turns(

@@ -28,6 +28,7 @@ from mmengine.logging import MMLogger
 
 from mmdeepcluster.engine import (
     build_runner,
+    cores_of_pass,
     eval_loader,
     get_algorithm,
     resolve_config,
@@ -141,13 +142,14 @@ def main(arguments: list[str]) -> None:
         algorithm = get_algorithm(runner)
         wanted = list(range(min(args.pass_images, algorithm.num_samples)))
         loader = eval_loader(resolved, resolved.dataset, wanted)
-        turns = take_turns(
-            {
-                "bare": lambda: bare_pass(algorithm, loader),
-                "ours": lambda: extract(algorithm, loader),
-            },
-            args.rounds,
-        )
+        with cores_of_pass(loader):
+            turns = take_turns(
+                {
+                    "bare": lambda: bare_pass(algorithm, loader),
+                    "ours": lambda: extract(algorithm, loader),
+                },
+                args.rounds,
+            )
     print_cycles(cycles, algorithm.num_samples)
     later = cycles[1:] or cycles
     shares = spread([c["train"] / sum(c[phase] for phase in PHASES) for c in later])

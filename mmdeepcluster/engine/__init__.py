@@ -52,7 +52,7 @@ from mmdeepcluster.engine.sample_table import (
 )
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
 from mmdeepcluster.engine.summary import describe, warn_if_short
-from mmdeepcluster.engine.threads import share_cores
+from mmdeepcluster.engine.threads import cores_of_pass, share_cores
 from mmdeepcluster.engine.trained_network import TrainedNetwork, build_network, load_trained
 from mmdeepcluster.engine.weights_in import load_weights, read_weights
 from mmdeepcluster.engine.zoo import is_zoo_name
@@ -75,6 +75,7 @@ __all__ = [
     "build_dataset",
     "build_network",
     "build_runner",
+    "cores_of_pass",
     "cpu_has_bfloat16",
     "default_work_dir",
     "derive_seed",

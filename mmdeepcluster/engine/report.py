@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from mmdeepcluster.clustering import Assignment, KMeans, RowShare, l2_normalize
 from mmdeepcluster.datasets import BaseImageDataset
@@ -19,6 +20,7 @@ from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.engine.sample_table import write_table
 from mmdeepcluster.engine.seeding import derive_seed
+from mmdeepcluster.engine.threads import cores_of_pass
 from mmdeepcluster.evaluation import (
     cluster_health,
     clustering_scores,
@@ -29,6 +31,14 @@ from mmdeepcluster.evaluation import (
     rank_me,
 )
 from mmdeepcluster.models import BaseAlgorithm, extract
+
+
+def _extract(
+    algorithm: BaseAlgorithm, loader: DataLoader[Any], layers: tuple[str, ...], **how: Any
+) -> dict[str, Tensor]:
+    """A pass over images, with the threads that suit it."""
+    with cores_of_pass(loader):
+        return extract(algorithm, loader, layers, **how)
 
 
 def _subset(num_samples: int, max_samples: int, seed: int) -> list[int] | None:
@@ -62,7 +72,7 @@ def knn_score(
     subset = _subset(len(labels), options.max_samples, seed)
     if features is None:
         loader = eval_loader(resolved, resolved.dataset, subset)
-        features = extract(algorithm, loader, ("backbone",), keep=_main_keeps())["backbone"]
+        features = _extract(algorithm, loader, ("backbone",), keep=_main_keeps())["backbone"]
     labels = labels if subset is None else labels[subset]
     k = min(options.knn_k, len(labels) - 1)
     heldout = heldout_dataset(resolved)
@@ -70,7 +80,7 @@ def knn_score(
     if heldout is not None and heldout.eval_labels is not None:
         loader = eval_loader(resolved, heldout)
         queries = {
-            "test_features": extract(algorithm, loader, ("backbone",), keep=_main_keeps())[
+            "test_features": _extract(algorithm, loader, ("backbone",), keep=_main_keeps())[
                 "backbone"
             ],
             "test_labels": torch.from_numpy(heldout.eval_labels),
@@ -111,7 +121,7 @@ def untrained_scores(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict
     seed = resolved.cfg.get("randomness", {}).get("seed", 0)
     subset = _subset(len(labels), options.max_samples, seed)
     loader = eval_loader(resolved, resolved.dataset, subset)
-    features = extract(algorithm, loader, ("neck", "backbone"), keep=_main_keeps())
+    features = _extract(algorithm, loader, ("neck", "backbone"), keep=_main_keeps())
     quality = None
     if is_main_process():
         known = labels if subset is None else labels[subset]
@@ -149,8 +159,8 @@ def probe_score(
     subset = _subset(len(labels), options.max_samples, seed)
     if subset is not None or features is None:
         loader = eval_loader(resolved, resolved.dataset, subset)
-        features = extract(algorithm, loader, (layer,), keep=_main_keeps())[layer]
-    test = extract(algorithm, eval_loader(resolved, heldout), (layer,), keep=_main_keeps())[layer]
+        features = _extract(algorithm, loader, (layer,), keep=_main_keeps())[layer]
+    test = _extract(algorithm, eval_loader(resolved, heldout), (layer,), keep=_main_keeps())[layer]
     if not is_main_process():
         return None
     known = torch.from_numpy(np.asarray(labels if subset is None else labels[subset]))
@@ -207,7 +217,7 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
     layers = ("neck", "backbone", *probed) if both else ("neck",)
     # Only figures and (N,) vectors are sent, and features of at most evaluation.max_samples images.
     share = RowShare.of_this_process(len(dataset))
-    features = extract(algorithm, eval_loader(resolved, dataset), layers, share=share)
+    features = _extract(algorithm, eval_loader(resolved, dataset), layers, share=share)
     whole = {name: share.gather(features.pop(name)) for name in layers[1:]}
     knn = knn_score(resolved, algorithm, whole.get("backbone"))
     probe = probe_score(resolved, algorithm, whole.get(options.probe_layer or ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -53,14 +53,26 @@ def all_cores() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def cores_of_pass(loader: DataLoader[Any]) -> AbstractContextManager[None]:
+@contextmanager
+def cores_of_pass(loader: DataLoader[Any]) -> Iterator[None]:
     """Every core for a pass over images that are there; torch's share where they are decoded.
 
     The first of many passes, which decodes as well, has them too: the bits of features may depend
     on the number of threads, and must not on whether a training was resumed.
+
+    Args:
+        loader: of the pass.
     """
-    there = isinstance(loader.dataset, ArrayView | KeptView)
-    return all_cores() if there else nullcontext()
+    if isinstance(loader.dataset, ArrayView | KeptView):
+        with all_cores():
+            yield
+        return
+    before = torch.get_num_threads()
+    share_cores()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _is_fixed() -> bool:

@@ -30,6 +30,8 @@ from benchmarks.harness import MOST_FOREIGN, busy_seconds, calibrator, machine, 
 ROOT = Path(__file__).parents[1]
 # A bare product that changes by more says that the machine did.
 MOST_CHANGE = 0.15
+# Of packages that are imported by another name.
+_WHEELS = {"faiss": "faiss-cpu"}
 _COLUMNS = "{:14} {:52} {:>10}  {:10} {:6} {}"
 
 
@@ -59,7 +61,8 @@ def why_not(script: Script, quick: bool, data: Path | None) -> str | None:
     """What this machine lacks for a benchmark; None if nothing."""
     missing = [name for name in script.packages if importlib.util.find_spec(name) is None]
     if missing:
-        return f"needs {', '.join(missing)}: pip install 'mmdeepcluster[optional]'"
+        wheels = [_WHEELS.get(name, name) for name in missing]
+        return f"needs {', '.join(missing)}: pip install {' '.join(wheels)}"
     if (os.cpu_count() or 1) < script.cores:
         return f"needs {script.cores} cores, there are {os.cpu_count()}"
     there = available_gib()

@@ -59,6 +59,13 @@ def test_training_loop_with_the_loader(tmp_path):
         assert set(rates) == {"loader", "step", "both"} and min(rates.values()) > 0
 
 
+def test_lightly_step(tmp_path):
+    pytest.importorskip("lightly", reason="a peer, which the tests do not install")
+    result = small(tmp_path, "lightly_step")
+    rates = result["views_per_second"]
+    assert set(rates) == {"ODC", "SimCLR of lightly"} and min(rates.values()) > 0
+
+
 def test_cycle(tmp_path):
     result = small(tmp_path, "cycle")
     assert len(result["cycles"]) == 3

@@ -332,6 +332,7 @@ def _hooks(resolved: ResolvedConfig) -> dict[str, Any]:
     """Hooks of the config, given what they need of the data set."""
     cfg, dataset = resolved.cfg, resolved.dataset
     hooks: dict[str, Any] = {}
+    limit = cfg.eval_dataloader.get("in_memory_limit")
     for name, hook in (cfg.get("default_hooks") or {}).items():
         if not isinstance(hook, Mapping):
             hooks[name] = hook
@@ -339,6 +340,11 @@ def _hooks(resolved: ResolvedConfig) -> dict[str, Any]:
         hook = dict(hook)
         if hook["type"] in ("OnlineClusteringHook", "EpochClusteringHook"):
             repeated = hook["type"] == "EpochClusteringHook"
+            if limit is not None and not repeated:
+                raise ConfigError(
+                    f"eval_dataloader.in_memory_limit={limit} is of methods that pass over all "
+                    f"images again and again, {hook['type']} does so once: leave it out"
+                )
             hook["loader"] = eval_loader(resolved, dataset, keep=repeated)
         elif hook["type"] == "ClusterMetricsHook":
             hook["eval_labels"] = dataset.eval_labels

@@ -70,6 +70,8 @@ def test_a_pipeline_that_cannot_be_followed(tmp_path):
         train(DIGITS, work_dir=tmp_path, options=wanted)
     with pytest.raises(ConfigError, match="transforms must be one of"):
         train(DIGITS, work_dir=tmp_path, options=HELD | {"train_dataloader.transforms": "gpu"})
+    with pytest.raises(ConfigError, match=r"in_memory_limit=9 is of methods .* does so once"):
+        train(DIGITS, work_dir=tmp_path, options=HELD | {"eval_dataloader.in_memory_limit": 9})
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

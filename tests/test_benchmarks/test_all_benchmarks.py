@@ -42,6 +42,7 @@ def one_thread(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that no script changes it for later tests
 
 
+@pytest.mark.slow
 def test_training_loop(tmp_path):
     result = small(tmp_path, "training_loop", "--parts", "loop", "growth")
     assert result["growth"]["iterations"] == 40 and len(result["growth"]["tensors"]) == 4

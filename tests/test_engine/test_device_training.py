@@ -34,7 +34,11 @@ def deepcluster_options():
     ("config", "options"),
     [
         (DIGITS, HELD),
-        (CONFIGS / "deepcluster" / "deepcluster_lenet5_digits.py", deepcluster_options()),
+        pytest.param(
+            CONFIGS / "deepcluster" / "deepcluster_lenet5_digits.py",
+            deepcluster_options(),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_images_in_memory(tmp_path, config, options):
@@ -50,6 +54,7 @@ def test_images_in_memory(tmp_path, config, options):
     assert_same(straight, run(tmp_path / "stopped", resume=True))
 
 
+@pytest.mark.slow
 def test_files_with_rotations(photos, tmp_path):  # noqa: F811
     """DeeperCluster turns what arrives; 0 and 2 workers and a resumed run give the same bits."""
 

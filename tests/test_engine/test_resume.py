@@ -91,6 +91,7 @@ def test_a_signal_in_the_last_iteration_of_an_epoch(straight, tmp_path):
     assert_same(straight[0], run(tmp_path, resume=True))
 
 
+@pytest.mark.slow
 def test_two_signals_inside_one_epoch(straight, tmp_path):
     interrupt(tmp_path, 7)
     hook = {"type": "SignalAt", "iteration": 9}

@@ -22,15 +22,22 @@ def run(work_dir, resume=False, **options):
     return train(DIGITS, work_dir=work_dir, resume=resume, options=FAST | options)
 
 
-def test_all_at_once_and_resumed(tmp_path):
-    straight = run(tmp_path / "straight", **SWITCHES)
-    algorithm = get_algorithm(straight)
+def test_switches_reach_the_step(tmp_path):
+    switches = {key: value for key, value in SWITCHES.items() if key != "compile.backend"}
+    runner = run(tmp_path, **switches, **{"train_cfg.max_epochs": 1})
+    algorithm = get_algorithm(runner)
     weights = [p for p in algorithm.backbone.parameters() if p.ndim == 4]
     assert weights
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+    assert runner.optim_wrapper.optimizer.defaults["fused"] is True
+    assert "train/grad_norm" in runner.message_hub.log_scalars
+
+
+@pytest.mark.slow
+def test_all_at_once_and_resumed(tmp_path):
+    straight = run(tmp_path / "straight", **SWITCHES)
+    algorithm = get_algorithm(straight)
     assert algorithm.backbone._compiled_call_impl is not None
-    assert straight.optim_wrapper.optimizer.defaults["fused"] is True
-    assert "train/grad_norm" in straight.message_hub.log_scalars
 
     def start(work_dir, **options):
         return run(work_dir, **SWITCHES, **options)

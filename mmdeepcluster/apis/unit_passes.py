@@ -60,7 +60,8 @@ def _only(backbone: Backbone, index: int) -> Iterator[None]:
 @torch.no_grad()
 def activations(model: FeatureModel, loader: Any, layer: str) -> Activations:
     """Activations of all units of a layer over the images of a loader, in evaluation mode."""
-    largest, places, means, shape = [], [], [], ()
+    largest, places, means = [], [], []
+    shape: tuple[int, ...] = ()
     for batch in loader:
         found = outputs_of(model, _inputs(model, batch["inputs"]), layer)
         shape = tuple(found.shape[1:])

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 _WIDTH, _HEIGHT = 440, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 40
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
 
@@ -121,6 +121,8 @@ class _Scale:
         if high - low < 1e-9 * max(1.0, abs(high)):
             low, high = (low - 0.5, high + 0.5) if log or low else (0.0, high or 1.0)
         step = _round_step((high - low) / 4)
+        if log:  # ticks at whole powers of ten
+            step = max(1.0, math.ceil(step))
         self.low = math.floor(low / step + 1e-9) * step
         self.high = math.ceil(high / step - 1e-9) * step
         count = round((self.high - self.low) / step)
@@ -139,7 +141,7 @@ class _Scale:
         """Height and text of each tick."""
         span = self.high - self.low
         return [
-            (self.at((tick - self.low) / span), _power(tick) if self.log else _number(tick))
+            (self.at((tick - self.low) / span), f"1e{tick:.0f}" if self.log else _number(tick))
             for tick in self.ticks
         ]
 
@@ -155,10 +157,6 @@ def _number(value: float) -> str:
         text = f"{value:.4g}"
         return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
     return f"{value:.1e}"
-
-
-def _power(exponent: float) -> str:
-    return f"1e{exponent:.0f}" if exponent == round(exponent) else f"{10**exponent:.1e}"
 
 
 def _x(place: float, longest: int) -> float:

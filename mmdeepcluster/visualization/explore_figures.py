@@ -245,7 +245,7 @@ def kmeans(data: Exploration) -> str:
     parts = []
     if found.objectives:
         chart = line_chart({"objective": found.objectives}, "iteration", "mean squared distance")
-        words = f"{found.num_iters} iterations, {found.objective:.4f} in the end."
+        words = f"{found.num_iters} iterations, {found.objective:.4g} in the end."
         parts.append(figure(chart, words))
     sizes = bar_chart({"images": found.counts.tolist()}, "cluster", "images")
     words = f"Sizes from {found.counts.min()} to {found.counts.max()}."
@@ -253,9 +253,9 @@ def kmeans(data: Exploration) -> str:
         words += f" Clusters that were too small and were refilled: {found.dissolved}."
     parts.append(figure(sizes, words))
     order = np.lexsort((found.distances, found.labels))
-    parts.append(
-        _heat(data.matrices[-1].rows[order], "The clustered rows, in the order of their clusters.")
-    )
+    rows = data.matrices[-1].rows
+    words = "The clustered rows in the order of their clusters, without the mean of all."
+    parts.append(_heat((rows - rows.mean(axis=0))[order], words))
     return _pair(*parts) + _clusters(data)
 
 
@@ -382,7 +382,7 @@ def _own_step(data: Exploration, index: int) -> str:
 def _batch(data: Exploration) -> str:
     step = data.step
     items = [
-        f"<li>{picture(pixels, f'image {sample}', 'view')}<small>{target}: "
+        f"<li>{picture(pixels, f'image {sample}', 'view')}<small>cluster {target}<br>"
         f"{before:.3f} \u2192 {after:.3f}</small></li>"
         for pixels, sample, target, before, after in list(
             zip(step.pictures, step.samples, step.targets, step.before, step.after, strict=True)

@@ -98,9 +98,9 @@ NETWORK = StageText(
 
 FEATURES = StageText(
     "The feature matrix",
-    "One row for each of the {num_images} images, in evaluation mode: above the own row as a strip, below "
-    "all rows as a heat map (blue is negative, red positive; of larger matrices every n-th row and "
-    "column). A few directions hold most of the variance, which the steep spectrum shows.",
+    "One row for each of the {num_images} images, in evaluation mode: above the own row as a "
+    "strip, below all rows as a heat map (blue is negative, red positive; of larger matrices every "
+    "n-th row and column). A few directions hold most of the variance, which the steep spectrum shows.",
     "<var>F</var> &isin; &#8477;<sup><var>N</var>&times;<var>D</var></sup>, &nbsp; "
     "<var>C</var> = <sup>1</sup>&frasl;<sub><var>N</var></sub> "
     "(<var>F</var> &minus; <var>f&#772;</var>)<sup>T</sup>(<var>F</var> &minus; "
@@ -112,8 +112,8 @@ FEATURES = StageText(
 WHITEN = StageText(
     "PCA and whitening, then unit length",
     "The {dim} dimensions become the {kept} of largest variance, each scaled to variance 1, so "
-    "that no direction outweighs the others: the spectrum becomes flat. Then every row is scaled to "
-    "length 1, so that k-means compares directions alone.",
+    "that no direction outweighs the others: the spectrum becomes flat. Then every row is scaled "
+    "to length 1, so that k-means compares directions alone.",
     "<var>z</var> = <var>&Lambda;</var><sup>&minus;1/2</sup> <var>V</var><sup>T</sup> "
     "(<var>f</var> &minus; <var>f&#772;</var>), &nbsp; <var>z</var> &larr; <var>z</var> / "
     "&#8214;<var>z</var>&#8214;",
@@ -213,7 +213,8 @@ NEXT_CYCLE = StageText(
     "The next cycle",
     "After {steps} steps all features are extracted again and clustered anew. New clusters have "
     "new numbers: here each got the number of the old one that it shares most images with. "
-    "{changed} of {num_images} images changed their cluster. Training on the new labels goes on {head_note}.",
+    "{changed} of {num_images} images changed their cluster. Training on the new labels goes on "
+    "{head_note}.",
     "NMI(<var>t</var>&minus;1, <var>t</var>) = 2 <var>I</var>(<var>y</var><sup>old</sup>; "
     "<var>y</var><sup>new</sup>) / (<var>H</var>(<var>y</var><sup>old</sup>) + "
     "<var>H</var>(<var>y</var><sup>new</sup>)) = {nmi}",

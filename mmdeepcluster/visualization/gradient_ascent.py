@@ -148,7 +148,10 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     kernel = kernel / kernel.sum()
     channels = images.shape[1]
     out = images
-    for shape, padding in (((1, 1, -1, 1), (0, 0, radius, radius)), ((1, 1, 1, -1), (radius,) * 2)):
+    for shape, padding in (
+        ((1, 1, -1, 1), (0, 0, radius, radius)),
+        ((1, 1, 1, -1), (radius, radius, 0, 0)),
+    ):
         weight = kernel.view(shape).expand(channels, -1, -1, -1)
         out = F.conv2d(F.pad(out, padding, mode="replicate"), weight, groups=channels)
     return out

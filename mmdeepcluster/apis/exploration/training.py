@@ -156,7 +156,7 @@ def _train_step(setup: Setup, batch: Batch, seed: int | None = None) -> dict[str
         seed_everything(seed)
     setup.algorithm.train()
     found = setup.algorithm.train_step(batch, setup.optim_wrapper)
-    log = {name: float(value) for name, value in found.items()}
+    log = {name: float(value.detach()) for name, value in found.items()}
     if not np.isfinite(log["loss"]):
         raise TrainingError(
             f"the loss became {log['loss']}: lower optim_wrapper.optimizer.lr "

@@ -30,8 +30,7 @@ from mmdeepcluster.engine import (
     prepare_config,
     share_cores,
 )
-from mmdeepcluster.models import FeatureModel
-from mmdeepcluster.models.backbones.fold_sobel import fold_sobel
+from mmdeepcluster.models import FeatureModel, fold_sobel
 from mmdeepcluster.visualization.explore_pictures import Picture
 from mmdeepcluster.visualization.features_page import (
     LayerPictures,

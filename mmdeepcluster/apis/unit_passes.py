@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmdeepcluster.models import FeatureModel
-from mmdeepcluster.models.backbones.base import Backbone
+from mmdeepcluster.models import Backbone, FeatureModel
 from mmdeepcluster.visualization.gradient_ascent import AscentOptions, ascend, blurred, pink_noise
 from mmdeepcluster.visualization.unit_pictures import Place, place_of
 

@@ -97,7 +97,8 @@ def sprite(thumbnails: Picture, columns: int) -> Picture:
 
 
 def contact_sheet(pictures: list[Picture], columns: int, gap: int = 2) -> Picture:
-    """Pictures (h, w, 3) of one size on white ground, ``columns`` in a row."""
+    """Pictures (h, w, 3) of one size on white ground, at most ``columns`` in a row."""
+    columns = min(columns, len(pictures))
     height, width = pictures[0].shape[:2]
     rows = -(-len(pictures) // columns)
     sheet = np.full(

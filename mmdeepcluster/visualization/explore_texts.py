@@ -100,7 +100,7 @@ FEATURES = StageText(
     "The feature matrix",
     "One row for each of the {num_images} images, in evaluation mode: above the own row as a "
     "strip, below all rows as a heat map (blue is negative, red positive; of larger matrices every "
-    "n-th row and column). A few directions hold most of the variance, which the steep spectrum shows.",
+    "n-th row and column). A few directions hold most of the variance: the spectrum is steep.",
     "<var>F</var> &isin; &#8477;<sup><var>N</var>&times;<var>D</var></sup>, &nbsp; "
     "<var>C</var> = <sup>1</sup>&frasl;<sub><var>N</var></sub> "
     "(<var>F</var> &minus; <var>f&#772;</var>)<sup>T</sup>(<var>F</var> &minus; "

@@ -41,7 +41,7 @@ def odc():
 
 @pytest.fixture(scope="module")
 def deepcluster():
-    options = {"model.feature_transform": {"type": "PCAWhitening", "dim": 20}}
+    options = {"model.feature_transform.type": "PCAWhitening", "model.feature_transform.dim": 20}
     return explore_pipeline(DEEPCLUSTER, num_images=80, num_steps=2, options=options)
 
 

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from mmdeepcluster.apis.exploration.setup import Setup
 from mmdeepcluster.clustering import LinearTransform, l2_normalize
-from mmdeepcluster.engine import derive_seed
-from mmdeepcluster.models import ODC, AlternatingAlgorithm, BaseAlgorithm
-from mmdeepcluster.models.losses.class_balanced import sample_weights
+from mmdeepcluster.engine import ConfigError, derive_seed
+from mmdeepcluster.models import ODC, AlternatingAlgorithm, BaseAlgorithm, sample_weights
 from mmdeepcluster.visualization.exploration import (
     Clustering,
     Draws,
@@ -88,10 +87,8 @@ def explore_clusters(setup: Setup) -> Clusters:
     )
 
 
-def explained(error: ValueError) -> Exception:
+def explained(error: ValueError) -> ConfigError:
     """What a clustering refused, as an error for people."""
-    from mmdeepcluster.engine import ConfigError
-
     return ConfigError(" ".join(str(error).split()))
 
 

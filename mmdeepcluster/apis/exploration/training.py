@@ -22,8 +22,14 @@ from mmdeepcluster.datasets import Draw
 from mmdeepcluster.engine import TrainingError, derive_seed, seed_everything
 from mmdeepcluster.engine.hooks.online_clustering_hook import reset_optimizer_row
 from mmdeepcluster.evaluation import normalized_mutual_info
-from mmdeepcluster.models import ODC, BaseAlgorithm, DeeperCluster
-from mmdeepcluster.models.algorithms.rotation import draw_rotations, rotate
+from mmdeepcluster.models import (
+    ODC,
+    BaseAlgorithm,
+    DeeperCluster,
+    draw_rotations,
+    rotate,
+    sample_weights,
+)
 from mmdeepcluster.visualization.exploration import (
     MemoryFigures,
     MemoryVisit,
@@ -219,8 +225,6 @@ def class_probabilities(algorithm: BaseAlgorithm, seen: Look) -> Tensor:
 
 def _loss_of(algorithm: Any, probability: Tensor, labels: Tensor) -> float:
     """Loss of a batch from the probability (B,) of its targets, weighted as the method does."""
-    from mmdeepcluster.models.losses.class_balanced import sample_weights
-
     module = getattr(algorithm, "loss_module", None)
     power, factor = getattr(module, "power", 0.0), getattr(module, "loss_weight", 1.0)
     weights = sample_weights(algorithm.cluster_counts.cpu(), labels, power)

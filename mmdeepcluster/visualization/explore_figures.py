@@ -106,7 +106,7 @@ def _steps(found: Sequence[Step], name: str) -> str:
         f"<code>{escape(step.name)}</code></li>"
         for step in found
     ]
-    return f'<ol class="steps">{"".join(items)}</ol>'
+    return figure(f'<ol class="steps">{"".join(items)}</ol>')
 
 
 def planes(data: Exploration) -> str:

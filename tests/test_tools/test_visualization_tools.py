@@ -57,14 +57,21 @@ def opened(browser, path, width, height, scheme):
     return page, errors
 
 
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory):
+    """Pages of two methods, by config."""
+    folder, pages = tmp_path_factory.mktemp("pages"), {}
+    for number, config in enumerate((ODC, DEEPCLUSTER)):
+        pages[config] = folder / f"{number}.html"
+        tool = "visualization/explore_pipeline.py"
+        assert run_here(tool, config, *SMALL, "--out", pages[config]) is None
+    return pages
+
+
 @pytest.mark.parametrize("config", [ODC, DEEPCLUSTER])
-def test_every_stage_shows_a_figure(browser, tmp_path, config):
-    assert (
-        run_here("visualization/explore_pipeline.py", config, *SMALL, "--out", tmp_path / "a.html")
-        is None
-    )
+def test_every_stage_shows_a_figure(browser, explored, config):
     for width, height, scheme in VIEWS:
-        page, errors = opened(browser, tmp_path / "a.html", width, height, scheme)
+        page, errors = opened(browser, explored[config], width, height, scheme)
         stages = page.locator("section.stage")
         assert stages.count() == (12 if config == ODC else 11)
         for number in range(stages.count()):
@@ -81,9 +88,8 @@ def test_every_stage_shows_a_figure(browser, tmp_path, config):
         page.close()
 
 
-def test_another_image_is_followed_by_mouse_and_keyboard(browser, tmp_path):
-    run_here("visualization/explore_pipeline.py", ODC, *SMALL, "--out", tmp_path / "a.html")
-    page, errors = opened(browser, tmp_path / "a.html", 1280, 800, "light")
+def test_another_image_is_followed_by_mouse_and_keyboard(browser, explored):
+    page, errors = opened(browser, explored[ODC], 1280, 800, "light")
     shown = page.locator(".own.chosen:visible")
     numbers = "all => [...new Set(all.map(p => p.dataset.own))]"
     assert shown.evaluate_all(numbers) == ["0"]

@@ -21,7 +21,7 @@ from mmdeepcluster.visualization.explore_pictures import (
 )
 
 SPRITE_COLUMNS = 64
-_NEAREST = 12
+_NEAREST = 16
 _OPEN_CLUSTERS = 24
 _CHANGED = 18
 

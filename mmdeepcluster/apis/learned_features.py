@@ -157,12 +157,18 @@ def _gather(
         shown.append(_of_layer(source, dataset, sample, layer, found, units, steps, seed))
     return LearnedFeatures(
         network=type(model.backbone).__name__,
-        origin=source.origin,
+        origin=_short(source.origin),
         num_images=len(sample),
         dataset=repr(dataset),
         filters=first_filters(model.backbone),
         layers=shown,
     )
+
+
+def _short(origin: str) -> str:
+    """Where weights are from, a file by its name alone."""
+    kind, _, path = origin.partition(" ")
+    return f"{kind} {Path(path).name}" if kind in ("checkpoint", "weights") else origin
 
 
 def _open(cfg: Config) -> BaseImageDataset:

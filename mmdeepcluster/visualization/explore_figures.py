@@ -370,7 +370,7 @@ def _own_step(data: Exploration, index: int) -> str:
     )
     turned = ""
     if step.rotations is not None:
-        turned = f", turned by {90 * int(step.rotations[index])}\u00b0; of this turn"
+        turned = f" together with the turn by {90 * int(step.rotations[index])}\u00b0"
     words = (
         f"Probability of each cluster{turned}. The target is {target}: {step.before[index]:.4f} "
         f"before and {step.after[index]:.4f} after the step."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -156,9 +157,14 @@ def _block(layer: Layer, highest: int) -> str:
     return (
         f'<li class="layer {layer.kind}{marks}"><svg viewBox="0 0 76 56" aria-hidden="true">'
         f'<rect x="{38 - width / 2:.1f}" y="{28 - 26 * height:.1f}" width="{width:.1f}" '
-        f'height="{52 * height:.1f}" rx="2"/></svg><b>{escape(layer.name)}</b>'
+        f'height="{52 * height:.1f}" rx="2"/></svg><b>{_breakable(layer.name)}</b>'
         f"<span>{size}</span>{note}</li>"
     )
+
+
+def _breakable(name: str) -> str:
+    """A name that may go on in the next line before a capital."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "<wbr>", escape(name))
 
 
 def _maps(image: OwnImage) -> str:

@@ -39,7 +39,7 @@ def explore_page(data: Exploration) -> str:
     )
     title = f"{data.method}, step by step"
     body = (
-        f"{_top(data, title)}"
+        f"{_top(data)}"
         f'<main class="layout" style="--columns:{SPRITE_COLUMNS};'
         f'--sprite:url({data_uri(sprite(data.thumbnails, SPRITE_COLUMNS), "jpeg")})">'
         f"{_outline(stages, values)}<div>{_head(data, title)}{sections}</div></main>"
@@ -181,14 +181,14 @@ def _section(data: Exploration, number: int, stage: Stage, values: dict[str, Any
     )
 
 
-def _top(data: Exploration, title: str) -> str:
+def _top(data: Exploration) -> str:
     buttons = "".join(
         f'<button type="button" class="pick" data-pick="{index}" aria-pressed="false" '
         f'aria-label="follow {escape(image.name)}">{thumb(data, index)}</button>'
         for index, image in enumerate(data.own)
     )
     return (
-        f'<nav class="top"><b>{escape(title)}</b><span class="spring"></span>'
+        f'<nav class="top"><b>{escape(data.method)}</b><span class="spring"></span>'
         f'<span class="picker" role="group" aria-label="image to follow">{buttons}</span>'
         '<button type="button" data-scheme-switch>Dark</button></nav>'
     )

@@ -25,6 +25,8 @@ SPRITE_COLUMNS = 64
 _NEAREST = 16
 _OPEN_CLUSTERS = 24
 _CHANGED = 18
+# Views of at least so many pixels are no pixel art: they may be compressed.
+_PHOTOGRAPH = 128
 
 
 def escape(text: Any) -> str:
@@ -41,6 +43,8 @@ def figure(content: str, caption: str = "", style: str = "") -> str:
 def picture(pixels: NDArray[Any], alt: str, style: str = "", kind: str = "png") -> str:
     """A picture in the page; small ones are enlarged without smoothing."""
     smooth = " smooth" if min(pixels.shape[:2]) > 160 else ""
+    if style == "view" and min(pixels.shape[:2]) >= _PHOTOGRAPH:
+        kind = "jpeg"
     return (
         f'<img class="{style}{smooth}" alt="{escape(alt)}" width="{pixels.shape[1]}" '
         f'height="{pixels.shape[0]}" src="{data_uri(pixels, kind)}">'

@@ -22,6 +22,12 @@ _EXECUTED = {
 }
 
 
+_OVERSHOT = (
+    "Here the loss rose: the step was too long for this batch, as steps of large networks and high "
+    "rates may be at first."
+)
+
+
 class Stage(NamedTuple):
     """A stage: its words, and what makes its figures."""
 
@@ -136,6 +142,7 @@ def _values(data: Exploration) -> dict[str, Any]:
         "optimizer": step.optimizer,
         "rate": f"{step.rate:g}",
         "head_rate": f"{step.head_rate:g}",
+        "overshot": _OVERSHOT if step.loss_after > step.loss_before else "",
         "loss_equation": equation.format(chance=f"{step.chance:.4f}"),
         "step_source": f"{paper}, equation 1" if data.method in ("ODC", "DeepCluster") else paper,
         "head": next((x.name for x in data.layers if x.kind == "head"), ""),

@@ -188,9 +188,9 @@ PLAIN = StageText(
 STEP = StageText(
     "One training step",
     "A batch of {batch} images, the own ones first, goes through the network in training mode. The "
-    "head gives a probability to each cluster, which starts near chance, and one real step of "
-    "{optimizer} (rate {rate}, of the head {head_rate}, before any schedule) moves the targets "
-    "up. Both probabilities are of the same draws and the same dropout.",
+    "head gives a probability to each cluster, which starts near chance. Then follows one real "
+    "step of {optimizer} (rate {rate}, of the head {head_rate}, before any schedule). The "
+    "probabilities before and after it are of the same draws and the same dropout. {overshot}",
     "{loss_equation}",
     "{step_source}",
     "mmdeepcluster.models.{method}.loss, mmdeepcluster.models.{head}",

@@ -103,8 +103,8 @@ FEATURES = StageText(
     "n-th row and column). A few directions hold most of the variance: the spectrum is steep.",
     "<var>F</var> &isin; &#8477;<sup><var>N</var>&times;<var>D</var></sup>, &nbsp; "
     "<var>C</var> = <sup>1</sup>&frasl;<sub><var>N</var></sub> "
-    "(<var>F</var> &minus; <var>f&#772;</var>)<sup>T</sup>(<var>F</var> &minus; "
-    "<var>f&#772;</var>)",
+    "(<var>F</var> &minus; <var>&mu;</var>)<sup>T</sup>(<var>F</var> &minus; "
+    "<var>&mu;</var>)",
     "{paper}, section 3",
     "mmdeepcluster.models.extract",
 )
@@ -115,7 +115,7 @@ WHITEN = StageText(
     "that no direction outweighs the others: the spectrum becomes flat. Then every row is scaled "
     "to length 1, so that k-means compares directions alone.",
     "<var>z</var> = <var>&Lambda;</var><sup>&minus;1/2</sup> <var>V</var><sup>T</sup> "
-    "(<var>f</var> &minus; <var>f&#772;</var>), &nbsp; <var>z</var> &larr; <var>z</var> / "
+    "(<var>f</var> &minus; <var>&mu;</var>), &nbsp; <var>z</var> &larr; <var>z</var> / "
     "&#8214;<var>z</var>&#8214;",
     f"{_DC}, section 3, 'Implementation details'",
     "mmdeepcluster.clustering.PCAWhitening",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from mmdeepcluster.visualization import explore_cluster_figures as clustering
 from mmdeepcluster.visualization import explore_figures as figures
 from mmdeepcluster.visualization import explore_texts as texts
+from mmdeepcluster.visualization import explore_training_figures as training
 from mmdeepcluster.visualization.exploration import Exploration
-from mmdeepcluster.visualization.explore_figures import SPRITE_COLUMNS, escape, thumb
+from mmdeepcluster.visualization.explore_parts import SPRITE_COLUMNS, escape, thumb
 from mmdeepcluster.visualization.explore_pictures import data_uri, sprite
 from mmdeepcluster.visualization.explore_texts import StageText
 from mmdeepcluster.visualization.page import html_page
@@ -65,19 +67,19 @@ def stages_of(data: Exploration) -> list[Stage]:
     if len(data.own[0].turned):
         found.append(Stage("turns", texts.TURNS, figures.turns))
     found.append(Stage("network", texts.NETWORK, figures.network))
-    found.append(Stage("features", texts.FEATURES, figures.features))
+    found.append(Stage("features", texts.FEATURES, clustering.features))
     whitened = len(data.matrices) > 2
     if len(data.matrices) > 1:
         words = texts.WHITEN if whitened else texts.UNIT
-        found.append(Stage("transform", words, figures.transformed))
-    found.append(Stage("clusters", texts.KMEANS, figures.kmeans))
-    found.append(Stage("labels", texts.PSEUDO, figures.pseudo_labels))
-    found.append(Stage("sampling", _sampling(data), figures.draws))
-    found.append(Stage("step", texts.STEP, figures.training_step))
+        found.append(Stage("transform", words, clustering.transformed))
+    found.append(Stage("clusters", texts.KMEANS, clustering.kmeans))
+    found.append(Stage("labels", texts.PSEUDO, clustering.pseudo_labels))
+    found.append(Stage("sampling", _sampling(data), clustering.draws))
+    found.append(Stage("step", texts.STEP, training.training_step))
     if data.memory is not None:
-        found.append(Stage("memory", texts.MEMORY, figures.memory))
+        found.append(Stage("memory", texts.MEMORY, training.memory))
     last = texts.NEXT_CYCLE if data.memory is None else texts.ONLINE
-    found.append(Stage("next", last, figures.next_cycle))
+    found.append(Stage("next", last, training.next_cycle))
     return found
 
 

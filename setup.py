@@ -50,7 +50,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["mmdeepcluster", "mmdeepcluster.*"]),
-    package_data={"mmdeepcluster": ["py.typed", "evaluation/*.yaml"]},
+    package_data={"mmdeepcluster": ["py.typed", "evaluation/*.yaml", "visualization/assets/*"]},
     cmdclass={"build_py": BuildWithConfigs},
     install_requires=requirements("runtime"),
     extras_require={

@@ -7,10 +7,12 @@ from mmdeepcluster.apis.cluster_model import ClusterAssignment, ClusterModel
 from mmdeepcluster.apis.embed_features import embed_features
 from mmdeepcluster.apis.evaluate import evaluate
 from mmdeepcluster.apis.evaluation_card import evaluate_card
+from mmdeepcluster.apis.explore_pipeline import explore_pipeline
 from mmdeepcluster.apis.export_clusters import export_clusters, export_model
 from mmdeepcluster.apis.extract_features import extract_features
 from mmdeepcluster.apis.finetune import finetune
 from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_initial_alignment
+from mmdeepcluster.apis.learned_features import learned_features
 from mmdeepcluster.apis.mmselfsup import convert_mmselfsup
 from mmdeepcluster.apis.model_zoo import get_model, list_models, model_config, model_entries
 from mmdeepcluster.apis.publish import Published, model_card, publish
@@ -33,12 +35,14 @@ __all__ = [
     "embed_features",
     "evaluate",
     "evaluate_card",
+    "explore_pipeline",
     "export_clusters",
     "export_model",
     "extract_features",
     "finetune",
     "get_model",
     "initial_alignment",
+    "learned_features",
     "list_models",
     "load_sweep",
     "load_weights",

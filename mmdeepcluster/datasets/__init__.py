@@ -10,6 +10,7 @@ from mmdeepcluster.datasets.given_images import given_images
 from mmdeepcluster.datasets.image_files import ImageFileDataset
 from mmdeepcluster.datasets.image_list import ImageList
 from mmdeepcluster.datasets.image_view import ImageView
+from mmdeepcluster.datasets.joined_images import JoinedImages
 from mmdeepcluster.datasets.kept_view import KeptView
 from mmdeepcluster.datasets.loader import (
     TRANSFORM_BACKENDS,
@@ -53,6 +54,7 @@ __all__ = [
     "ImageFolder",
     "ImageList",
     "ImageView",
+    "JoinedImages",
     "KeptView",
     "LongTailSubset",
     "OpenCVView",

@@ -66,6 +66,33 @@ def eval_loader(
     )
 
 
+def train_loader(resolved: ResolvedConfig) -> Any:
+    """Loader of the draws of this process through the training pipeline.
+
+    Its ``dataset`` is the view of the images.
+
+    Raises:
+        ConfigError: If an image cannot be read, or an option has no sense.
+    """
+    cfg = resolved.cfg
+    view = _view(cfg, resolved.dataset, "train_pipeline")
+    try:
+        return build_train_loader(
+            view,
+            seed=_randomness(cfg)["seed"],
+            rank=get_rank(),
+            world_size=get_world_size(),
+            device=get_device(),
+            **cfg.train_dataloader,
+        )
+    except (ValueError, OSError) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _randomness(cfg: Config) -> dict[str, Any]:
+    return {"seed": DEFAULT_SEED, **(cfg.get("randomness") or {})}
+
+
 def _view(cfg: Config, dataset: BaseImageDataset, name: str) -> ImageView:
     """A data set through the pipeline of that name, whose first image is tried.
 
@@ -115,19 +142,8 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     """
     cfg, dataset = resolved.cfg, resolved.dataset
     init_default_scope(cfg.get("default_scope", SCOPE))
-    randomness = {"seed": DEFAULT_SEED, **(cfg.get("randomness") or {})}
-    view = _view(cfg, dataset, "train_pipeline")
-    try:
-        loader = build_train_loader(
-            view,
-            seed=randomness["seed"],
-            rank=get_rank(),
-            world_size=get_world_size(),
-            device=get_device(),
-            **cfg.train_dataloader,
-        )
-    except (ValueError, OSError) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+    randomness = _randomness(cfg)
+    loader = train_loader(resolved)
     memory = _check_memory(resolved)
     try:
         runner = DeepClusterRunner(
@@ -161,7 +177,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         runner.logger.info(f"memory of a process: {memory}")
     _check_custom_keys(cfg, runner)
     _check_grouped(cfg, runner)
-    _check_forward(runner, [view, _view(cfg, dataset, "eval_pipeline")])
+    _check_forward(runner, [loader.dataset, _view(cfg, dataset, "eval_pipeline")])
     _check_probe_layer(resolved, runner)
     return runner
 

@@ -72,6 +72,28 @@ def resolve_config(
     return ResolvedConfig(cfg, dataset)
 
 
+def resolve_for(
+    cfg: Config, dataset: BaseImageDataset, options: Mapping[str, Any] | None = None
+) -> ResolvedConfig:
+    """A prepared config for other images than its own, such as a sample of them.
+
+    Sizes that do not suit their number become ``'auto'``, as with ``data_root``.
+
+    Args:
+        cfg: What :func:`prepare_config` returned; it is not changed.
+        dataset: The images.
+        options: As there. The sizes among them are kept.
+
+    Raises:
+        ConfigError: If sizes do not fit the images.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.model.pop("num_samples", None)
+    _use_auto_sizes(cfg, len(dataset), dict(options or {}))
+    _write_sizes(cfg, len(dataset))
+    return ResolvedConfig(cfg, dataset)
+
+
 def prepare_config(config: str | Path | Config, options: Mapping[str, Any] | None = None) -> Config:
     """Merges options and refuses unknown keys, as :func:`resolve_config`; opens no data set.
 

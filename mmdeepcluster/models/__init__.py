@@ -12,12 +12,18 @@ from mmdeepcluster.models.algorithms import (
     Reclustering,
     derived_keys,
 )
-from mmdeepcluster.models.backbones import TimmBackbone, TorchvisionBackbone
+from mmdeepcluster.models.algorithms.rotation import draw_rotations, rotate
+from mmdeepcluster.models.backbones import (
+    Backbone,
+    TimmBackbone,
+    TorchvisionBackbone,
+    fold_sobel,
+)
 from mmdeepcluster.models.calibration import calibrate_batch_norm
 from mmdeepcluster.models.cluster_network import ClusterNetwork
 from mmdeepcluster.models.extraction import extract
 from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
-from mmdeepcluster.models.losses import ClassBalancedCrossEntropy
+from mmdeepcluster.models.losses import ClassBalancedCrossEntropy, sample_weights
 from mmdeepcluster.models.memories import LabelBank, ODCMemory
 from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck, global_average_pool
 from mmdeepcluster.models.preprocessor import ImagePreprocessor
@@ -33,6 +39,7 @@ __all__ = [
     "ODC",
     "AlternatingAlgorithm",
     "AveragePoolNeck",
+    "Backbone",
     "BaseAlgorithm",
     "ClassBalancedCrossEntropy",
     "ClusterHead",
@@ -56,8 +63,12 @@ __all__ = [
     "calibrate_batch_norm",
     "check_finite",
     "derived_keys",
+    "draw_rotations",
     "extract",
     "feature_rows",
+    "fold_sobel",
     "global_average_pool",
     "on_host",
+    "rotate",
+    "sample_weights",
 ]

@@ -2,5 +2,14 @@
 
 from mmdeepcluster.visualization.embedding import MIN_POINTS, check_embedding, embed_2d
 from mmdeepcluster.visualization.figures import histograms, points, scatter
+from mmdeepcluster.visualization.page import html_page
 
-__all__ = ["MIN_POINTS", "check_embedding", "embed_2d", "histograms", "points", "scatter"]
+__all__ = [
+    "MIN_POINTS",
+    "check_embedding",
+    "embed_2d",
+    "histograms",
+    "html_page",
+    "points",
+    "scatter",
+]

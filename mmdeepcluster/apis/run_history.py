@@ -31,6 +31,21 @@ def log_folders(work_dir: str | Path) -> list[Path]:
     return found
 
 
+def scalar_files(run: str | Path) -> list[Path]:
+    """Files of scalars, one per start, the earliest first.
+
+    Args:
+        run: Work dir of a training, or one such file of any name.
+
+    Raises:
+        ConfigError: As :func:`log_folders`.
+    """
+    place = Path(run)
+    if place.is_file():
+        return [place]
+    return [folder / "vis_data" / "scalars.json" for folder in log_folders(place)]
+
+
 def counts_epochs(name: str) -> bool:
     """Whether the steps of a scalar are epochs; otherwise they are iterations."""
     return name.startswith(_BY_EPOCH)
@@ -44,7 +59,7 @@ def read_scalars(work_dir: str | Path) -> dict[str, Curve]:
     step on. A line that a kill cut off at the end of a file is left out.
 
     Args:
-        work_dir: Work dir of a training.
+        work_dir: Work dir of a training, or the file of one start.
 
     Returns:
         Ascending steps and the values at them. Steps are epochs for names that start with
@@ -54,8 +69,8 @@ def read_scalars(work_dir: str | Path) -> dict[str, Curve]:
         ConfigError: If there are none, or a file holds something else.
     """
     merged: dict[str, dict[int, float]] = {}
-    for folder in log_folders(work_dir):
-        start = _read_file(folder / "vis_data" / "scalars.json")
+    for file in scalar_files(work_dir):
+        start = _read_file(file)
         first: dict[bool, int] = {}
         for name, points in start.items():
             kind = counts_epochs(name)

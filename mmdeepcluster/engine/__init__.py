@@ -1,7 +1,7 @@
 """Where MMEngine ends and this package begins: start-up, checkpoints, and when things happen."""
 
 from mmdeepcluster.engine.access import get_algorithm
-from mmdeepcluster.engine.build import build_runner, default_work_dir, eval_loader
+from mmdeepcluster.engine.build import build_runner, default_work_dir, eval_loader, train_loader
 from mmdeepcluster.engine.checkpoint_io import (
     file_digest,
     find_last_checkpoint,
@@ -42,6 +42,7 @@ from mmdeepcluster.engine.resolve_config import (
     merge_options,
     prepare_config,
     resolve_config,
+    resolve_for_size,
 )
 from mmdeepcluster.engine.runner import DeepClusterRunner, build_algorithm, load_algorithm
 from mmdeepcluster.engine.sample_table import (
@@ -105,11 +106,13 @@ __all__ = [
     "rename_durably",
     "replacing",
     "resolve_config",
+    "resolve_for_size",
     "sample_chunks",
     "seed_everything",
     "share_cores",
     "start_processes",
     "state_digest",
+    "train_loader",
     "warn_if_short",
     "write_atomically",
     "write_left_out",

@@ -26,6 +26,7 @@ from mmdeepcluster.datasets import (
     build_eval_loader,
     build_train_loader,
 )
+from mmdeepcluster.datasets.device_loader import HeldLoader, WorkerLoader
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.config_schema import did_you_mean
 from mmdeepcluster.engine.errors import ConfigError
@@ -38,6 +39,7 @@ from mmdeepcluster.models.algorithms.memory_estimate import device_memory, main_
 from mmdeepcluster.registry import ALGORITHMS, SCOPE
 
 DEFAULT_SEED = 0
+TrainLoader = DataLoader[dict[str, Any]] | HeldLoader | WorkerLoader
 
 
 def eval_loader(
@@ -64,6 +66,33 @@ def eval_loader(
         keep=keep,
         **cfg.eval_dataloader,
     )
+
+
+def train_loader(resolved: ResolvedConfig) -> TrainLoader:
+    """Loader of this process's draws of the data set through the training pipeline.
+
+    Its ``dataset`` is the view of that pipeline.
+
+    Raises:
+        ConfigError: If the pipeline does not fit the first image, or the loader refuses an option.
+    """
+    cfg = resolved.cfg
+    view = _view(cfg, resolved.dataset, "train_pipeline")
+    try:
+        return build_train_loader(
+            view,
+            seed=_randomness(cfg)["seed"],
+            rank=get_rank(),
+            world_size=get_world_size(),
+            device=get_device(),
+            **cfg.train_dataloader,
+        )
+    except (ValueError, OSError) as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _randomness(cfg: Config) -> dict[str, Any]:
+    return {"seed": DEFAULT_SEED, **(cfg.get("randomness") or {})}
 
 
 def _view(cfg: Config, dataset: BaseImageDataset, name: str) -> ImageView:
@@ -115,19 +144,9 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     """
     cfg, dataset = resolved.cfg, resolved.dataset
     init_default_scope(cfg.get("default_scope", SCOPE))
-    randomness = {"seed": DEFAULT_SEED, **(cfg.get("randomness") or {})}
-    view = _view(cfg, dataset, "train_pipeline")
-    try:
-        loader = build_train_loader(
-            view,
-            seed=randomness["seed"],
-            rank=get_rank(),
-            world_size=get_world_size(),
-            device=get_device(),
-            **cfg.train_dataloader,
-        )
-    except (ValueError, OSError) as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+    randomness = _randomness(cfg)
+    loader = train_loader(resolved)
+    view: Any = loader.dataset
     memory = _check_memory(resolved)
     try:
         runner = DeepClusterRunner(

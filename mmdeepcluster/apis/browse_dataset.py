@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,7 +168,7 @@ def _sheets(
     count = -(-len(groups) // size)
     for number in range(count):
         part = groups[number * size : (number + 1) * size]
-        rows = [sum(part[i : i + per_row], []) for i in range(0, len(part), per_row)]
+        rows = [list(chain(*part[i : i + per_row])) for i in range(0, len(part), per_row)]
         path = folder / (f"{stem}.png" if count == 1 else f"{stem}_{number + 1}.png")
         contact_sheet(rows, title).save(path)
         yield path

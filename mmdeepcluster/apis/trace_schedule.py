@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ def _rows(
 
 
 def _differ(before: list[list[float]], now: list[list[float]]) -> bool:
-    pairs = zip(sum(before, []), sum(now, []), strict=True)
+    pairs = zip(chain(*before), chain(*now), strict=True)
     return any(abs(old - new) > _CHANGE * max(abs(old), abs(new)) for old, new in pairs)
 
 

@@ -60,7 +60,7 @@ def test_each_trouble_is_found(folder, tmp_path):
     }  # fmt: skip
     rows = out.read_text().splitlines()
     assert rows[0] == "index,name,kind,detail" and len(rows) == 7
-    assert "14,more/copy.png,duplicate,of 3.png" in rows
+    assert "13,more/copy.png,duplicate,of 3.png" in rows
     assert "unreadable          2  cannot be decoded: cut.jpg, text.png" in str(found)
     assert verify_dataset(PHOTOS, options={"data_root": str(folder)}, num_threads=1) == found
 

@@ -1,6 +1,5 @@
 import numpy as np
-import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from mmdeepcluster.visualization import (
     Cell,
@@ -10,6 +9,7 @@ from mmdeepcluster.visualization import (
     moving_mean,
     style_names,
 )
+from mmdeepcluster.visualization.contact_sheet import _fitted
 
 
 def test_moving_mean_by_hand():
@@ -28,7 +28,7 @@ def test_panels_of_curves(tmp_path):
     blue, orange = (31, 119, 180), (255, 127, 14)
     assert (pixels == blue).all(axis=1).sum() > 100 and (pixels == orange).all(axis=1).sum() > 10
     assert draw_curves(tmp_path / "b.svg", {"x": curves[:1]}, "iteration", joined="steps")
-    assert "iteration" in (tmp_path / "b.svg").read_text() or (tmp_path / "b.svg").stat().st_size
+    assert "<svg" in (tmp_path / "b.svg").read_text()
     assert "ggplot" in style_names() and "default" in style_names()
 
 
@@ -51,11 +51,8 @@ def test_a_sheet_enlarges_by_whole_numbers_and_reduces_to_fit():
 
 
 def test_captions_keep_the_end_of_a_path():
-    white = np.full((8, 8), 255, np.uint8)
-    long = contact_sheet([[Cell(white, ("folder/" * 9 + "end.jpg",))]], side=60)
-    other = contact_sheet([[Cell(white, ("nothing/" * 9 + "end.jpg",))]], side=60)
-    below = (8, 8 + 60, 68, 8 + 60 + 17)
-    ends = [np.asarray(sheet.crop(below))[:, -35:] for sheet in (long, other)]
-    assert np.array_equal(*ends) and ends[0].min() < 100
-    with pytest.raises(ValueError):
-        contact_sheet([])
+    font = ImageFont.load_default(size=11)
+    assert _fitted("short.png", 100, font) == "short.png"
+    fitted = _fitted("folder/" * 9 + "end.jpg", 60, font)
+    assert fitted.startswith("…") and fitted.endswith("er/end.jpg")
+    assert font.getlength(fitted) <= 60 < font.getlength(f"d{fitted}")

@@ -33,6 +33,7 @@ from mmdeepcluster.models import (
 from mmdeepcluster.models.heads.two_level_head import TwoLevelTargets
 
 Shape = tuple[int, int, int]
+PARTS = ("backbone", "neck", "head")
 _BLANK = (256, 256)  # where there is no image to learn a shape from
 
 
@@ -114,7 +115,7 @@ def complexity(
     eval_shape = _shape(cfg, "eval_pipeline", shape, network, dataset)
     try:
         images = _blank(network, train_shape)
-        parts = {"backbone": network.backbone, "neck": network.neck, "head": network.head}
+        parts = {name: part for name in PARTS if (part := getattr(network, name, None))}
         modules = module_costs(parts, lambda: _loss(network, images))
         training = training_macs(lambda: _loss(network, images))
         seen = _blank(network.eval(), eval_shape)
@@ -171,7 +172,8 @@ def _loss(network: BaseAlgorithm, images: Tensor) -> Tensor:
     """A number that depends on all the network as its loss does; labels are of no matter here."""
     features = network.neck(network.backbone(images)[-1]).float()
     if not isinstance(network, DeeperCluster):
-        return network.head(features).sum()
+        head = getattr(network, "head", None)
+        return features.sum() if head is None else head(features).sum()
     classes = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     targets: Any = classes
     if isinstance(network.head, TwoLevelHead):

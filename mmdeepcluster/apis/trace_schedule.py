@@ -103,9 +103,9 @@ def trace_schedule(
     if num_processes < 1:
         raise ConfigError(f"--ngpus must be at least 1, got {num_processes}")
     cfg, number = sized_config(config, options, dataset_size)
-    batch_size = cfg.train_dataloader["batch_size"]
+    batch_size = _written(cfg, "train_dataloader", "batch_size")
     length = math.ceil(math.ceil(number / num_processes) / batch_size)
-    max_epochs = cfg.train_cfg["max_epochs"]
+    max_epochs = _written(cfg, "train_cfg", "max_epochs")
     network = build_unallocated(cfg)
     try:
         wrapper = build_optim_wrapper(network, cfg.optim_wrapper)
@@ -128,6 +128,13 @@ def trace_schedule(
         max_epochs=max_epochs,
         scale=scale,
     )
+
+
+def _written(cfg: Config, part: str, key: str) -> int:
+    value = (cfg.get(part) or {}).get(key)
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{part}.{key} must be at least 1, got {value!r}")
+    return value
 
 
 def _scale(cfg: Config, batch_size: int, asked: bool) -> float:

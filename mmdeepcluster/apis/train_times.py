@@ -11,6 +11,7 @@ from mmdeepcluster.apis.run_history import Curve, read_scalars, scalar_files
 from mmdeepcluster.engine import ConfigError
 
 SHARES = ("step", "data", "rest")
+_RATE = "speed/images_per_second"
 
 
 @dataclass(frozen=True)
@@ -82,21 +83,24 @@ def train_times(run: str | Path, include_outliers: bool = False) -> TrainTimes:
         iteration=statistics.fmean(seconds[step] for step in steps),
         waiting=statistics.fmean(waited[step] for step in steps),
         num_left_out=len(seconds) - len(steps),
-        **_speed(scalars),
+        images_per_second=_rate(scalars),
+        shares=_shares(scalars),
         cycle=_cycle(scalars),
     )
 
 
-def _speed(scalars: Mapping[str, Curve]) -> dict[str, float | dict[str, float] | None]:
-    """Images a second and shares over all epochs: an epoch counts by how long it took."""
-    rates = scalars.get("speed/images_per_second", ([], []))[1]
-    if not rates:
-        return {"images_per_second": None, "shares": {}}
-    durations = [1 / rate for rate in rates]
-    shares = {
-        name: statistics.fmean(scalars[f"speed/share_{name}"][1], durations) for name in SHARES
-    }
-    return {"images_per_second": statistics.harmonic_mean(rates), "shares": shares}
+def _rate(scalars: Mapping[str, Curve]) -> float | None:
+    """Images a second over all epochs, which have equally many."""
+    rates = scalars.get(_RATE, ([], []))[1]
+    return statistics.harmonic_mean(rates) if rates else None
+
+
+def _shares(scalars: Mapping[str, Curve]) -> dict[str, float]:
+    """Parts of the time of all epochs: one counts by how long it took."""
+    durations = [1 / rate for rate in scalars.get(_RATE, ([], []))[1]]
+    if not durations:
+        return {}
+    return {name: statistics.fmean(scalars[f"speed/share_{name}"][1], durations) for name in SHARES}
 
 
 def _cycle(scalars: Mapping[str, Curve]) -> dict[str, float]:

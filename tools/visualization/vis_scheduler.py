@@ -64,6 +64,8 @@ def main() -> None:
     )
     print(schedule)
     print("\n".join(f"written: {file}" for file in files))
+    if len(files) == 1:
+        print("no picture: pip install matplotlib")
 
 
 if __name__ == "__main__":

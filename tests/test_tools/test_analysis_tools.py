@@ -1,8 +1,7 @@
 """The analysis tools as a user types them (ecosystem B1)."""
 
 import json
-import os
-import subprocess
+import runpy
 import sys
 
 import numpy as np
@@ -82,7 +81,7 @@ def test_pictures_of_a_pipeline(tmp_path, capsys):
     assert last.startswith("error: train_dataloader.transforms must be one of")
 
 
-def test_verify_dataset_ends_with_the_status_of_the_data(tmp_path, capsys):
+def test_verify_dataset_ends_with_the_status_of_the_data(tmp_path, capsys, monkeypatch):
     root = tmp_path / "images"
     root.mkdir()
     rng = np.random.default_rng(0)
@@ -94,9 +93,11 @@ def test_verify_dataset_ends_with_the_status_of_the_data(tmp_path, capsys):
     assert "9 images, 3x64x64 behind eval_pipeline" in said(capsys, tool, PHOTOS, *out, *options)
     assert (tmp_path / "a.csv").read_text() == "index,name,kind,detail\n"
     (root / "5.png").write_bytes((root / "5.png").read_bytes()[:999])
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, f"tools/{tool}", PHOTOS, *out, *options]
-    ended = subprocess.run([*map(str, command)], cwd=ROOT, env=env, capture_output=True, text=True)
-    assert ended.returncode == 1 and "Traceback" not in ended.stderr
-    assert "cannot be decoded: 5.png" in ended.stdout
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    monkeypatch.setattr(sys, "argv", [tool, *map(str, (PHOTOS, *out, *options))])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(f"tools/{tool}", run_name="__main__")
+    assert ended.value.code == 1
+    assert "cannot be decoded: 5.png" in capsys.readouterr().out
     assert (tmp_path / "a.csv").read_text().splitlines()[1].startswith("5,5.png,unreadable,OSErr")

@@ -82,7 +82,7 @@ def browse_dataset(
     resolved = ResolvedConfig(resolve_for_size(config, options, len(dataset)), dataset)
     notes: list[str] = []
     if phase == "train":
-        loader = train_loader(resolved)
+        loader: Any = train_loader(resolved)
         keys: Sequence[Any] = _draws(loader.batch_sampler.sampler, epoch, number, labels, notes)
     else:
         loader = eval_loader(resolved, dataset)
@@ -149,15 +149,19 @@ def _cells(
             _cell(final_image(loader, key), name if mode == "transformed" else "transformed")
         )
     if mode == "pipeline":
-        steps = trace(loader, pipeline, key)
-        cells += [_cell(step.image, step.name) for step in steps if step.name not in TO_TENSOR]
+        before = None
+        for step in trace(loader, pipeline, key):
+            if step.name not in TO_TENSOR:
+                same = before is not None and torch.equal(before, step.image)
+                cells.append(_cell(step.image, step.name, ", unchanged" if same else ""))
+            before = step.image
     return cells
 
 
-def _cell(image: torch.Tensor, text: str) -> Cell:
+def _cell(image: torch.Tensor, text: str, remark: str = "") -> Cell:
     pixels = to_pixels(image)
     grey = ", grey" if pixels.ndim == 2 else ""
-    return Cell(pixels, (text, f"{pixels.shape[1]}x{pixels.shape[0]}{grey}"))
+    return Cell(pixels, (text, f"{pixels.shape[1]}x{pixels.shape[0]}{grey}{remark}"))
 
 
 def _sheets(

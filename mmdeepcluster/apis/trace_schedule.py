@@ -61,17 +61,27 @@ class Schedule:
             writer.writerow([iteration, epoch, *numbers])
         return text.getvalue()
 
+    def distinct(self, values: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
+        """Groups that have the same values (n,) all the time, by their names."""
+        found: dict[bytes, tuple[list[str], NDArray[np.float64]]] = {}
+        for group, column in zip(self.groups, values.T, strict=True):
+            found.setdefault(column.tobytes(), ([], column))[0].append(group)
+        return [(", ".join(names), column) for names, column in found.values()]
+
     def __str__(self) -> str:
         total = self.epoch_length * self.max_epochs
         lines = [f"{self.max_epochs} epochs of {self.epoch_length} iterations, {total:,} in all"]
         if self.scale != 1:
             lines.append(f"auto_scale_lr: learning rates times {self.scale:g}")
         for name, values in self.values.items():
-            for group, column in zip(self.groups, values.T, strict=True):
-                lines.append(
-                    f"{name} of {group}: {column[0]:.6g} at first, {column[-1]:.6g} at last, "
-                    f"{column.min():.6g} to {column.max():.6g}"
+            for groups, column in self.distinct(values):
+                low, high = column.min(), column.max()
+                text = (
+                    f"{column[0]:.6g} at first, {column[-1]:.6g} at last, {low:.6g} to {high:.6g}"
                 )
+                if low == high:
+                    text = f"{low:.6g} throughout"
+                lines.append(f"{name} of {groups}: {text}")
         return "\n".join(lines)
 
 
@@ -252,10 +262,8 @@ def write_schedule(
     x = [*((schedule.iterations - 1) / schedule.epoch_length).tolist(), schedule.max_epochs]
     panels = {
         name: [
-            Curve(x, [*column, column[-1]], group, number)
-            for number, (group, column) in enumerate(
-                zip(schedule.groups, values.T.tolist(), strict=True)
-            )
+            Curve(x, [*column.tolist(), float(column[-1])], groups, number)
+            for number, (groups, column) in enumerate(schedule.distinct(values))
         ]
         for name, values in schedule.values.items()
     }

@@ -42,7 +42,7 @@ class Finding(NamedTuple):
         detail: In words.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     name: str
     kind: str
     detail: str

@@ -59,8 +59,8 @@ def test_schedule_and_costs_of_a_config_without_its_images(tmp_path, capsys):
         "--dataset-size", 1_281_167, "--ngpus", 8, "--out", out,
     )  # fmt: skip
     assert "440 epochs of 2503 iterations, 1,101,320 in all" in text
-    assert "lr of backbone + neck: 0.06 at first, 0.006 at last, 0.006 to 0.06" in text
-    assert "momentum of head: 0 at first" in text
+    assert "lr of backbone + neck, head: 0.06 at first, 0.006 at last, 0.006 to 0.06" in text
+    assert "momentum of head: 0 throughout" in text
     assert Image.open(out).width > 1000 and out.with_suffix(".csv").is_file()
     last = run_here("visualization/vis_scheduler.py", config, "--cfg-options", "dataset.root=none")
     assert last.startswith("error: no image folder 'none'")

@@ -29,8 +29,8 @@ from mmdeepcluster.models import (
     DeepCluster,
     DeeperCluster,
     TwoLevelHead,
+    TwoLevelTargets,
 )
-from mmdeepcluster.models.heads.two_level_head import TwoLevelTargets
 
 Shape = tuple[int, int, int]
 PARTS = ("backbone", "neck", "head")

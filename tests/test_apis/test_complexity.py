@@ -64,8 +64,6 @@ def test_a_network_whose_images_are_not_there(tmp_path):
     # the published 25.557 M of ResNet-50 are with 2.049 M of its classifier
     assert found.total("backbone").parameters == 25_557_032 - 1000 * 2049
     assert found.total("backbone").macs == 4_089_184_256 - 1000 * 2048
-    larger = complexity("configs/odc/odc_r50.py", [320], options=options)
-    assert larger.total("backbone").macs * 49 == found.total("backbone").macs * 100
     with pytest.raises(ConfigError, match=r"model\.num_clusters='auto' .* --dataset-size"):
         complexity("configs/odc/odc_r50.py", options=options | {"model.num_clusters": "auto"})
 
@@ -79,6 +77,8 @@ def test_mmengine_counts_the_same():
     # MMEngine adds norms and pooling, two FLOPs of batch norm for an output among them
     assert found.parameters == info["params"]
     assert found.macs < info["flops"] < 1.02 * found.macs
+    larger = complexity("configs/odc/odc_r50.py", [128], options=options).total("backbone")
+    assert larger.macs == 4 * found.macs and larger.parameters == found.parameters
 
 
 def test_methods_that_alternate_and_classify_in_two_levels(tmp_path):

@@ -111,3 +111,14 @@ def add_pass(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace what another command left in --out"
     )
+
+
+def figure_size(text: str) -> tuple[float, float]:
+    """Width and height in inches of ``12*7``, as OpenMMLab's tools take it."""
+    try:
+        width, height = (float(part) for part in text.split("*"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must look like 12*7, got {text!r}") from None
+    if min(width, height) <= 0:
+        raise argparse.ArgumentTypeError(f"must be positive, got {text!r}")
+    return width, height

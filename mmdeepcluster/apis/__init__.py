@@ -1,9 +1,11 @@
 """The verbs for Python users; the tools call these."""
 
 from mmdeepcluster.apis.assign import assign
+from mmdeepcluster.apis.browse_dataset import browse_dataset
 from mmdeepcluster.apis.card_text import best_layers, shown
 from mmdeepcluster.apis.claims_report import deepercluster_report
 from mmdeepcluster.apis.cluster_model import ClusterAssignment, ClusterModel
+from mmdeepcluster.apis.complexity import complexity, complexity_table
 from mmdeepcluster.apis.embed_features import embed_features
 from mmdeepcluster.apis.evaluate import evaluate
 from mmdeepcluster.apis.evaluation_card import evaluate_card
@@ -15,11 +17,16 @@ from mmdeepcluster.apis.initial_alignment import initial_alignment, rank_by_init
 from mmdeepcluster.apis.learned_features import learned_features
 from mmdeepcluster.apis.mmselfsup import convert_mmselfsup
 from mmdeepcluster.apis.model_zoo import get_model, list_models, model_config, model_entries
+from mmdeepcluster.apis.plot_curves import plot_curves
 from mmdeepcluster.apis.publish import Published, model_card, publish
 from mmdeepcluster.apis.result_table import read_cards, results_markdown, with_papers
+from mmdeepcluster.apis.run_history import read_scalars
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
+from mmdeepcluster.apis.trace_schedule import trace_schedule, write_schedule
 from mmdeepcluster.apis.train import prepare_training, train
+from mmdeepcluster.apis.train_times import describe_times, train_times
+from mmdeepcluster.apis.verify_dataset import verify_dataset
 from mmdeepcluster.apis.voc_low_shot import voc_low_shot
 from mmdeepcluster.apis.voc_svm import voc_svm
 from mmdeepcluster.engine import load_weights
@@ -30,8 +37,12 @@ __all__ = [
     "Published",
     "assign",
     "best_layers",
+    "browse_dataset",
+    "complexity",
+    "complexity_table",
     "convert_mmselfsup",
     "deepercluster_report",
+    "describe_times",
     "embed_features",
     "evaluate",
     "evaluate_card",
@@ -49,15 +60,21 @@ __all__ = [
     "model_card",
     "model_config",
     "model_entries",
+    "plot_curves",
     "prepare_training",
     "publish",
     "rank_by_initial_alignment",
     "read_cards",
+    "read_scalars",
     "results_markdown",
     "run_sweep",
     "shown",
+    "trace_schedule",
     "train",
+    "train_times",
+    "verify_dataset",
     "voc_low_shot",
     "voc_svm",
     "with_papers",
+    "write_schedule",
 ]

@@ -94,6 +94,8 @@ class HeldLoader:
     Attributes:
         dataset: the view, which MMEngine looks at.
         batch_sampler: where hooks set epochs, starts and labels.
+        images: the held images (N, C, H, W).
+        pipeline: the steps that they have not behind them.
         loading: how batches are made, for people.
     """
 
@@ -107,11 +109,16 @@ class HeldLoader:
         self.dataset = view
         self.batch_sampler = batches
         self.images = held.images
-        self._pipeline = BatchPipeline(steps[held.num_done :], held.num_done)
+        self.pipeline = BatchPipeline(steps[held.num_done :], held.num_done)
         size = max(self.images[0].numel(), torch.Size(view.image_shape).numel())
         self._at_once = max(1, _AT_ONCE // size)
         megabytes = self.images.numel() / 2**20
         self.loading = f"{megabytes:.1f} MiB of images held on {self.images.device}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.device
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -131,7 +138,7 @@ class HeldLoader:
         """Makes several batches at once."""
         draws = np.array([draw for batch in batches for draw in batch], dtype=np.int64)
         index: Tensor = to_device(draws[:, 0], self.images.device)
-        inputs = self._pipeline(self.images[index].contiguous(), draws[:, 1])
+        inputs = self.pipeline(self.images[index].contiguous(), draws[:, 1])
         sizes = [len(batch) for batch in batches]
         for images, samples in zip(inputs.split(sizes), index.split(sizes), strict=True):
             yield {"inputs": images, "sample_idx": samples}
@@ -149,6 +156,8 @@ class WorkerLoader:
     Attributes:
         dataset: the view, which MMEngine looks at.
         batch_sampler: where hooks set epochs, starts and labels.
+        pipeline: the rest of the steps.
+        device: where they are executed.
         loading: how batches are made, for people.
     """
 
@@ -162,9 +171,14 @@ class WorkerLoader:
         self.dataset = view
         self.batch_sampler = decoder.batch_sampler
         self._decoder = decoder
-        self._pipeline = pipeline
-        self._device = device
+        self.pipeline = pipeline
+        self.device = device
         self.loading = f"{decoder.num_workers} data workers, augmented on {device}"
+
+    def decoded(self, draw: Draw) -> Tensor:
+        """What a data worker makes of a draw (C, H, W), before the rest of the steps."""
+        sample: dict[str, Tensor] = self._decoder.dataset[draw]
+        return sample["inputs"]
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -172,10 +186,10 @@ class WorkerLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._decoder:
-            images = batch["inputs"].to(self._device, non_blocking=True)
+            images = batch["inputs"].to(self.device, non_blocking=True)
             yield {
-                "inputs": self._pipeline(images, batch["draw_seed"].numpy()),
-                "sample_idx": batch["sample_idx"].to(self._device, non_blocking=True),
+                "inputs": self.pipeline(images, batch["draw_seed"].numpy()),
+                "sample_idx": batch["sample_idx"].to(self.device, non_blocking=True),
             }
 
 

@@ -103,13 +103,8 @@ class ImageView(Dataset[dict[str, Any]]):
             RuntimeError: the pipeline fails on it.
             MixedShapesError: it gives a tensor of another shape.
         """
-        if isinstance(key, Draw):
-            index = self._check_index(key.index)
-            with seeded_cpu_rng(key.seed):
-                inputs = self._apply(index)
-        else:
-            index = self._check_index(int(key))
-            inputs = self._apply(index)
+        inputs = self.image(key)
+        index = key.index if isinstance(key, Draw) else int(key)
         if inputs.shape != self.image_shape:
             raise MixedShapesError(
                 f"{self.name} makes {tuple(inputs.shape)} of {self.dataset.sample_name(index)!r} "
@@ -118,6 +113,14 @@ class ImageView(Dataset[dict[str, Any]]):
                 f"CenterCrop(size=(h, w))"
             )
         return {"inputs": inputs, "sample_idx": index}
+
+    def image(self, key: int | Draw) -> Tensor:
+        """The tensor of one sample, whatever its shape; see :meth:`__getitem__`."""
+        if isinstance(key, Draw):
+            index = self._check_index(key.index)
+            with seeded_cpu_rng(key.seed):
+                return self._apply(index)
+        return self._apply(self._check_index(int(key)))
 
     def __repr__(self) -> str:
         return f"ImageView of {self.dataset} through {self.name} = {self.pipeline}"

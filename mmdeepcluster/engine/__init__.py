@@ -43,6 +43,7 @@ from mmdeepcluster.engine.resolve_config import (
     prepare_config,
     resolve_config,
     resolve_for,
+    resolve_for_size,
 )
 from mmdeepcluster.engine.runner import DeepClusterRunner, build_algorithm, load_algorithm
 from mmdeepcluster.engine.sample_table import (
@@ -108,6 +109,7 @@ __all__ = [
     "replacing",
     "resolve_config",
     "resolve_for",
+    "resolve_for_size",
     "sample_chunks",
     "seed_everything",
     "share_cores",

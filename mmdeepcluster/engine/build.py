@@ -26,6 +26,7 @@ from mmdeepcluster.datasets import (
     build_eval_loader,
     build_train_loader,
 )
+from mmdeepcluster.datasets.device_loader import HeldLoader, WorkerLoader
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.config_schema import did_you_mean
 from mmdeepcluster.engine.errors import ConfigError
@@ -38,6 +39,7 @@ from mmdeepcluster.models.algorithms.memory_estimate import device_memory, main_
 from mmdeepcluster.registry import ALGORITHMS, SCOPE
 
 DEFAULT_SEED = 0
+TrainLoader = DataLoader[dict[str, Any]] | HeldLoader | WorkerLoader
 
 
 def eval_loader(
@@ -66,13 +68,13 @@ def eval_loader(
     )
 
 
-def train_loader(resolved: ResolvedConfig) -> Any:
-    """Loader of the draws of this process through the training pipeline.
+def train_loader(resolved: ResolvedConfig) -> TrainLoader:
+    """Loader of this process's draws of the data set through the training pipeline.
 
-    Its ``dataset`` is the view of the images.
+    Its ``dataset`` is the view of that pipeline.
 
     Raises:
-        ConfigError: If an image cannot be read, or an option has no sense.
+        ConfigError: If the pipeline does not fit the first image, or the loader refuses an option.
     """
     cfg = resolved.cfg
     view = _view(cfg, resolved.dataset, "train_pipeline")
@@ -144,6 +146,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
     init_default_scope(cfg.get("default_scope", SCOPE))
     randomness = _randomness(cfg)
     loader = train_loader(resolved)
+    view: Any = loader.dataset
     memory = _check_memory(resolved)
     try:
         runner = DeepClusterRunner(

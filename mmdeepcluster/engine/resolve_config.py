@@ -66,9 +66,7 @@ def resolve_config(
     options = dict(options or {})
     cfg, replaced = _prepare(config, options)
     dataset = build_dataset(cfg.dataset)
-    if replaced:
-        _use_auto_sizes(cfg, len(dataset), options)
-    _write_sizes(cfg, len(dataset))
+    _resolve_sizes(cfg, len(dataset), options, replaced)
     return ResolvedConfig(cfg, dataset)
 
 
@@ -92,6 +90,26 @@ def resolve_for(
     _use_auto_sizes(cfg, len(dataset), dict(options or {}))
     _write_sizes(cfg, len(dataset))
     return ResolvedConfig(cfg, dataset)
+
+
+def resolve_for_size(
+    config: str | Path | Config, options: Mapping[str, Any] | None, num_samples: int
+) -> Config:
+    """The config that :func:`resolve_config` makes of so many images; opens no data set.
+
+    Raises:
+        ConfigError: As there.
+    """
+    options = dict(options or {})
+    cfg, replaced = _prepare(config, options)
+    _resolve_sizes(cfg, num_samples, options, replaced)
+    return cfg
+
+
+def _resolve_sizes(cfg: Config, num_samples: int, options: dict[str, Any], replaced: bool) -> None:
+    if replaced:
+        _use_auto_sizes(cfg, num_samples, options)
+    _write_sizes(cfg, num_samples)
 
 
 def prepare_config(config: str | Path | Config, options: Mapping[str, Any] | None = None) -> Config:

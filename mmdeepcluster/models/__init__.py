@@ -22,7 +22,7 @@ from mmdeepcluster.models.backbones import (
 from mmdeepcluster.models.calibration import calibrate_batch_norm
 from mmdeepcluster.models.cluster_network import ClusterNetwork
 from mmdeepcluster.models.extraction import extract
-from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead
+from mmdeepcluster.models.heads import ClusterHead, ProductHead, TwoLevelHead, TwoLevelTargets
 from mmdeepcluster.models.losses import ClassBalancedCrossEntropy, sample_weights
 from mmdeepcluster.models.memories import LabelBank, ODCMemory
 from mmdeepcluster.models.necks import AveragePoolNeck, ODCNeck, global_average_pool
@@ -59,6 +59,7 @@ __all__ = [
     "TimmBackbone",
     "TorchvisionBackbone",
     "TwoLevelHead",
+    "TwoLevelTargets",
     "backbones",
     "calibrate_batch_norm",
     "check_finite",

@@ -15,6 +15,8 @@ from mmdeepcluster.apis.mmselfsup import convert_mmselfsup
 from mmdeepcluster.apis.model_zoo import get_model, list_models, model_config, model_entries
 from mmdeepcluster.apis.publish import Published, model_card, publish
 from mmdeepcluster.apis.result_table import read_cards, results_markdown, with_papers
+from mmdeepcluster.apis.run_history import read_scalars
+from mmdeepcluster.apis.run_report import write_report
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
 from mmdeepcluster.apis.train import prepare_training, train
@@ -49,6 +51,7 @@ __all__ = [
     "publish",
     "rank_by_initial_alignment",
     "read_cards",
+    "read_scalars",
     "results_markdown",
     "run_sweep",
     "shown",
@@ -56,4 +59,5 @@ __all__ = [
     "voc_low_shot",
     "voc_svm",
     "with_papers",
+    "write_report",
 ]

@@ -59,7 +59,8 @@ def read_scalars(work_dir: str | Path) -> dict[str, Curve]:
         first: dict[bool, int] = {}
         for name, points in start.items():
             kind = counts_epochs(name)
-            first[kind] = min(first.get(kind, min(points)), *points)
+            lowest = min(points)
+            first[kind] = min(first.get(kind, lowest), lowest)
         for name, points in merged.items():
             limit = first.get(counts_epochs(name))
             if limit is not None:

@@ -171,10 +171,16 @@ def _panel(
         "main": main,
         "marks": marks,
         "series": [
-            {"name": name.rsplit("/", 1)[-1].replace("_", " "), **_thinned(*scalars[name])}
+            {"name": _short(name), **_thinned(*scalars[name])}
             for name in names
         ],
     }
+
+
+def _short(name: str) -> str:
+    """Name of a curve in its diagram, whose title says the rest."""
+    last = name.rsplit("/", 1)[-1]
+    return last.removeprefix("share_").removeprefix("seconds_").replace("_", " ")
 
 
 def _thinned(steps: list[int], values: list[float]) -> dict[str, Any]:

@@ -167,9 +167,7 @@ def test_two_epochs(work_dir):
         page.select_option("#epoch-a", label="epoch 2")
         page.select_option("#epoch-b", label="epoch 4")
         page.select_option("#epoch-sort", "size")
-        pair = page.evaluate(
-            "(({id, a, b, sizeA, sizeB, stayed}) => ({id, a, b, sizeA, sizeB, stayed}))(epochView.pairs[0])"
-        )
+        pair = page.evaluate("epochView.pairs[0]")
         before, after = labels[2] == pair["a"], labels[4] == pair["b"]
         assert pair["sizeA"] == before.sum() and pair["sizeB"] == after.sum()
         assert pair["stayed"] == (before & after).sum()

@@ -35,7 +35,7 @@ class Chart {
     values.push(...panel.marks.map((mark) => mark.value));
     let low = Math.min(...values), high = Math.max(...values);
     if (panel.bars || (low > 0 && low < 0.5 * high)) low = Math.min(0, low);
-    if (low === high) { low -= Math.abs(low) * 0.1 || 1; high += Math.abs(high) * 0.1 || 1; }
+    if (low === high) { low -= Math.abs(low) * 0.1; high += Math.abs(high) * 0.1 || 1; }
     const air = (high - low) * 0.05;
     this.low = low === 0 ? 0 : low - air;
     this.high = high + air;
@@ -75,7 +75,7 @@ class Chart {
       root.append(svg("line", { x1: this.left, x2: this.left + this.width, y1: y, y2: y, class: "grid" }));
       root.append(svg("text", { x: this.left - 6, y: y + 4, "text-anchor": "end" }, shortTick(value)));
     }
-    for (const value of ticks(this.first, this.last, Math.max(2, this.width / 90))) {
+    for (const value of ticks(this.first, this.last, Math.max(2, this.width / 64))) {
       if (!this.panel.bars && !Number.isInteger(value)) continue;
       root.append(svg("text", { x: this.x(value), y: this.top + this.height + 16, "text-anchor": "middle" }, shortTick(value)));
     }

@@ -154,13 +154,15 @@ const clusterBrowser = clusters && {
     const cluster = this.order[index];
     const facts = [make("span", {}, `${whole(clusters.sizes[cluster])} images`)];
     if (Number.isFinite(clusters.spreads[cluster])) facts.push(make("span", {}, `spread ${number(clusters.spreads[cluster])}`));
-    if (clusters.entropies && clusters.sizes[cluster]) facts.push(make("span", {}, `entropy ${number(clusters.entropies[cluster])}`));
     const open = make("button", { type: "button", class: "open", onclick: () => openCluster(cluster, this.order) }, clusters.title(cluster));
     const head = make("div", { class: "head" }, open, make("div", { class: "facts" }, ...facts));
     const match = this.matches && this.matches.get(cluster);
     const note = match ? `${whole(match.count)} file${match.count > 1 ? "s" : ""}, such as ${samples.name(match.first)}` : clusters.idNote(cluster);
     if (note) head.append(make("div", { class: "faint note" }, note));
-    if (clusters.purities && clusters.sizes[cluster]) head.append(purityBar(clusters.purities[cluster], samples.classNames[clusters.mainClasses[cluster]]));
+    if (clusters.purities && clusters.sizes[cluster]) {
+      const main = samples.classNames[clusters.mainClasses[cluster]];
+      head.append(purityBar(clusters.purities[cluster], `${main}, entropy ${number(+clusters.entropies[cluster].toFixed(2))}`));
+    }
     const row = make("div", { class: "cluster-row", role: "listitem" }, head);
     if (sheetThumbs.cell) row.append(sheetElement(cluster, false));
     return row;
@@ -171,15 +173,15 @@ const clusterBrowser = clusters && {
     const width = box.clientWidth - 24;
     const wide = width >= 720;
     const [near] = clusters.parts;
-    const most = sheetThumbs.cell >= 48 ? sheetThumbs.cell : 56;
+    const most = Math.max(64, sheetThumbs.cell);
     const across = wide ? clusters.width : Math.max(near, clusters.width - near);
     const space = wide ? width - 236 - 32 : width - (near < clusters.width ? 16 : 0);
     const size = Math.max(16, Math.min(most, Math.floor(space / across) - 3));
     box.classList.toggle("narrow", !wide);
     box.style.setProperty("--thumb", size + "px");
-    const head = 92 + (clusters.purities ? 20 : 0);
-    if (!sheetThumbs.cell) return head + 8;
-    return wide ? Math.max(head, size + 26) + 20 : head - 12 + 2 * (size + 28) + 14;
+    const lines = 20 * (1 + (clusters.purities ? 1 : 0));
+    if (!sheetThumbs.cell) return lines + 80;
+    return wide ? Math.max(lines + 56, size + 18) + 22 : lines + 32 + 2 * (size + 18) + 32;
   },
   show() {
     this.compute();

@@ -170,10 +170,7 @@ def _panel(
         "hint": hint,
         "main": main,
         "marks": marks,
-        "series": [
-            {"name": _short(name), **_thinned(*scalars[name])}
-            for name in names
-        ],
+        "series": [{"name": _short(name), **_thinned(*scalars[name])} for name in names],
     }
 
 

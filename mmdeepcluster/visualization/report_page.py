@@ -63,7 +63,7 @@ def report_page(content: ReportContent) -> str:
         for number, sheet in enumerate(sprites.sheets if sprites else ()):
             data[f"{prefix}{number}"] = sheet
     return html_page(
-        f"Run report: {content.title}",
+        f"Run report: {_readable(content.title)}",
         _body(content),
         data=data,
         styles=("report.css",),
@@ -97,8 +97,12 @@ def _body(content: ReportContent) -> str:
 
 
 def _text(value: str) -> str:
-    # names of files may hold bytes that are no UTF-8
-    return html.escape(value.encode("utf-8", "replace").decode("utf-8"))
+    return html.escape(_readable(value))
+
+
+def _readable(value: str) -> str:
+    """Names of files may hold bytes that are no UTF-8."""
+    return value.encode("utf-8", "replace").decode("utf-8")
 
 
 def _part(content: ReportContent, name: str, text: str) -> str:

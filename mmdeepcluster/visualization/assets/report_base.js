@@ -81,7 +81,8 @@ const samples = {
   },
   name(i) { return report.names === null ? `image ${i}` : report.name_start + this.names()[i]; },
   link(i) {
-    if (report.link_base === null) return null;
+    // a name that is no Unicode has no address
+    if (report.link_base === null || /\p{Surrogate}/u.test(this.name(i))) return null;
     return report.link_base + this.name(i).split("/").map(encodeURIComponent).join("/");
   },
   className(i) { return this.classes ? this.classNames[this.classes[i]] : null; },

@@ -105,6 +105,7 @@ class Thumbs {
     const ids = held ? unpacked(held.samples) : [];
     ids.forEach((sample, place) => this.places.set(sample, place));
     this.sheets = [];
+    this.rules = new Set();
   }
   has(sample) { return this.places.has(sample); }
   sheet(index) {
@@ -116,6 +117,21 @@ class Thumbs {
       this.sheets[index] = held;
     }
     return this.sheets[index];
+  }
+  /* An element with a thumbnail as its background: a hundred canvases would not scroll smoothly. */
+  element(sample) {
+    const place = this.places.get(sample), perSheet = this.side * this.side;
+    const index = Math.floor(place / perSheet), at = place % perSheet;
+    const name = this.name + index;
+    if (!this.rules.has(index)) {
+      this.rules.add(index);
+      document.head.append(make("style", {}, `.${name} { background-image: url("${pageData(name)}"); }`));
+    }
+    const rows = Math.min(this.side, Math.ceil((this.places.size - index * perSheet) / this.side));
+    const part = make("i", { class: `picture ${name}${this.cell < 48 ? " coarse" : ""}` });
+    part.style.backgroundSize = `${100 * this.side}% ${100 * rows}%`;
+    part.style.backgroundPosition = `${(100 * (at % this.side)) / (this.side - 1)}% ${rows > 1 ? (100 * Math.floor(at / this.side)) / (rows - 1) : 0}%`;
+    return part;
   }
   /* Draws a thumbnail, now or when its sheet is decoded; false if that is still to come. */
   draw(context, sample, x, y, size, later) {
@@ -133,20 +149,14 @@ const sheetThumbs = new Thumbs(report.thumbs, "sheet-");
 const mapThumbs = new Thumbs(report.map_thumbs, "map-sheet-");
 const thumbsOf = (sample) => (sheetThumbs.has(sample) ? sheetThumbs : mapThumbs.has(sample) ? mapThumbs : null);
 
-/* A canvas with a thumbnail, in a link where the image is a file. */
+/* A thumbnail, in a link where the image is a file. */
 function thumbElement(sample, reachable = true) {
   const thumbs = thumbsOf(sample);
-  const canvas = make("canvas", { "aria-hidden": "true" });
-  if (thumbs) {
-    canvas.width = canvas.height = thumbs.cell;
-    if (thumbs.cell < 48) canvas.className = "coarse";
-    const paint = () => thumbs.draw(canvas.getContext("2d"), sample, 0, 0, thumbs.cell, paint);
-    paint();
-  }
+  const picture = thumbs ? thumbs.element(sample) : make("i", { class: "picture" });
   const text = samples.describe(sample);
   const link = samples.link(sample);
-  if (link === null) return make("span", { class: "thumb", role: "img", "aria-label": text, title: text }, canvas);
-  return make("a", { class: "thumb", href: link, target: "_blank", rel: "noopener", title: text, "aria-label": text, tabindex: reachable ? null : "-1" }, canvas);
+  if (link === null) return make("span", { class: "thumb", role: "img", "aria-label": text, title: text }, picture);
+  return make("a", { class: "thumb", href: link, target: "_blank", rel: "noopener", title: text, "aria-label": text, tabindex: reachable ? null : "-1" }, picture);
 }
 
 /* One tip for all diagrams; it follows the pointer, or stands at the place that keys chose. */

@@ -39,24 +39,30 @@ def work_dir(tmp_path_factory):
     return folder
 
 
-@contextlib.contextmanager
-def opened(path, width=1280, height=800, scheme="light"):
-    """A page in Chromium; any error on its console fails the test."""
+@pytest.fixture(scope="module")
+def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium (chromium, chromium-browser, google-chrome) on the PATH")
     sync_api = pytest.importorskip("playwright.sync_api")
-    errors = []
     with sync_api.sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(
-            viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=width < 500
-        )
-        page.on("console", lambda said: said.type == "error" and errors.append(said.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(Path(path).as_uri())
-        page.wait_for_selector("html[data-ready]", timeout=20_000)
-        yield page
+        yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def opened(browser, path, width=1280, height=800, scheme="light"):
+    """A page in Chromium; any error on its console fails the test."""
+    errors = []
+    page = browser.new_page(
+        viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=width < 500
+    )
+    page.on("console", lambda said: said.type == "error" and errors.append(said.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(Path(path).as_uri())
+    page.wait_for_selector("html[data-ready]", timeout=20_000)
+    yield page
+    page.close()
     assert errors == []
 
 
@@ -76,14 +82,14 @@ def num_colors(element):
         return len(shot.convert("RGB").getcolors(1 << 24))
 
 
-def test_a_training_ends_with_its_page(work_dir):
+def test_a_training_ends_with_its_page(browser, work_dir):
     # R54, R55: curves and clusters are there to be seen, in one file
     path = work_dir / "report.html"
     text = path.read_text(encoding="utf-8")
     assert (
         "http://" not in text.replace("http://www.w3.org/2000/svg", "") and "https://" not in text
     )
-    with opened(path) as page:
+    with opened(browser, path) as page:
         assert page.locator(".facts-list").inner_text().count("odc_lenet5_digits") >= 1
         assert "k-NN accuracy" in page.locator(".figures").inner_text()
         titles = page.locator("#chart-grid h3").all_inner_texts()
@@ -100,8 +106,8 @@ def test_a_training_ends_with_its_page(work_dir):
         assert no_sideways(page)
 
 
-def test_a_curve_tells_its_values(work_dir):
-    with opened(work_dir / "report.html") as page:
+def test_a_curve_tells_its_values(browser, work_dir):
+    with opened(browser, work_dir / "report.html") as page:
         chart = page.locator("#chart-grid svg").first
         settled(page, chart)
         chart.hover()
@@ -115,9 +121,9 @@ def test_a_curve_tells_its_values(work_dir):
         assert page.locator("#tip strong").inner_text() == "iteration 20"
 
 
-def test_search_and_sorting(work_dir):
+def test_search_and_sorting(browser, work_dir):
     # R55: sheets of chosen ids
-    with opened(work_dir / "report.html") as page:
+    with opened(browser, work_dir / "report.html") as page:
         sizes = page.evaluate("Array.from(clusters.sizes)")
         page.select_option("#cluster-sort", "size")
         page.click("#cluster-direction")
@@ -144,8 +150,8 @@ def test_search_and_sorting(work_dir):
         page.wait_for_selector(".nothing")
 
 
-def test_a_cluster_opens_with_all_its_images(work_dir):
-    with opened(work_dir / "report.html") as page:
+def test_a_cluster_opens_with_all_its_images(browser, work_dir):
+    with opened(browser, work_dir / "report.html") as page:
         page.locator("#cluster-list button").first.focus()
         page.keyboard.press("Enter")
         assert page.locator("#details-title").inner_text() == "Cluster 0"
@@ -158,8 +164,8 @@ def test_a_cluster_opens_with_all_its_images(work_dir):
         assert not page.locator("#details").is_visible()
 
 
-def test_rows_exist_while_they_are_in_sight(work_dir):
-    with opened(work_dir / "report.html") as page:
+def test_rows_exist_while_they_are_in_sight(browser, work_dir):
+    with opened(browser, work_dir / "report.html") as page:
         count = "document.querySelectorAll('#cluster-list .cluster-row').length"
         assert page.evaluate(count) < 15
         page.eval_on_selector("#cluster-list", "box => { box.scrollTop = box.scrollHeight; }")
@@ -167,10 +173,10 @@ def test_rows_exist_while_they_are_in_sight(work_dir):
         assert page.evaluate(count) < 15
 
 
-def test_two_epochs(work_dir):
+def test_two_epochs(browser, work_dir):
     # members that stayed, came and left, counted from the files themselves
     labels = {epoch: np.load(work_dir / f"labels_epoch_{epoch}.npy") for epoch in (2, 4)}
-    with opened(work_dir / "report.html") as page:
+    with opened(browser, work_dir / "report.html") as page:
         names = page.locator("#epoch-a option").all_inner_texts()
         assert names[:4] == [f"epoch {epoch}" for epoch in (1, 2, 3, 4)]
         page.select_option("#epoch-a", label="epoch 2")
@@ -192,9 +198,9 @@ def test_two_epochs(work_dir):
         assert page.locator("#epoch-summary").inner_text().startswith("100 % of the images")
 
 
-def test_map_and_neighbours(work_dir):
+def test_map_and_neighbours(browser, work_dir):
     # R33, R69: a thumbnail where the pointer is, or where the keys lead
-    with opened(work_dir / "report.html") as page:
+    with opened(browser, work_dir / "report.html") as page:
         settled(page, page.locator("#map-canvas"))
         assert page.evaluate("featureMap.count") == 1437
         box = page.locator("#map-canvas").bounding_box()
@@ -221,7 +227,7 @@ def test_map_and_neighbours(work_dir):
         assert page.locator(".neighbor-row").first.locator(".thumb").count() == 9
 
 
-def test_neighbours_are_the_nearest(work_dir):
+def test_neighbours_are_the_nearest(browser, work_dir):
     # the cosine of a pair is that of features extracted by another tool
     from mmdeepcluster.apis import extract_features
 
@@ -229,7 +235,7 @@ def test_neighbours_are_the_nearest(work_dir):
     extract_features(DIGITS, checkpoint, out=work_dir / "features", options={})
     rows = np.load(work_dir / "features" / "features.npy")
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    with opened(work_dir / "report.html") as page:
+    with opened(browser, work_dir / "report.html") as page:
         found = page.evaluate(
             "['queries', 'neighbors', 'cosines']"
             ".map(name => Array.from(unpacked(report.neighbors[name])))"
@@ -244,8 +250,8 @@ def test_neighbours_are_the_nearest(work_dir):
         assert similar[chosen] == pytest.approx(shown, abs=1e-4)
 
 
-def test_classes_and_sizes(work_dir):
-    with opened(work_dir / "report.html") as page:
+def test_classes_and_sizes(browser, work_dir):
+    with opened(browser, work_dir / "report.html") as page:
         assert page.locator("#sizes-chart rect.bar").count() > 5
         assert "equal sizes" in page.locator("#sizes-chart").inner_text()
         page.locator("#heat-canvas").focus()
@@ -257,8 +263,8 @@ def test_classes_and_sizes(work_dir):
         assert page.locator("#details").is_visible()
 
 
-def test_all_controls_are_reached_by_the_keyboard(work_dir):
-    with opened(work_dir / "report.html") as page:
+def test_all_controls_are_reached_by_the_keyboard(browser, work_dir):
+    with opened(browser, work_dir / "report.html") as page:
         wanted = page.evaluate(
             """[...document.querySelectorAll(
                 'input, select, nav button, nav a, .controls button, canvas[tabindex], '
@@ -278,8 +284,8 @@ def test_all_controls_are_reached_by_the_keyboard(work_dir):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone(work_dir, scheme):
-    with opened(work_dir / "report.html", 390, 844, scheme) as page:
+def test_a_phone(browser, work_dir, scheme):
+    with opened(browser, work_dir / "report.html", 390, 844, scheme) as page:
         assert no_sideways(page)
         rows = page.locator("#cluster-list .cluster-row")
         inside = page.locator("#cluster-list").bounding_box()
@@ -294,8 +300,8 @@ def test_a_phone(work_dir, scheme):
         assert page.locator("#tip .thumb").is_visible()
 
 
-def test_paper_shows_clusters(work_dir):
-    with opened(work_dir / "report.html") as page:
+def test_paper_shows_clusters(browser, work_dir):
+    with opened(browser, work_dir / "report.html") as page:
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.locator("#cluster-print .cluster-row").count() == 20
@@ -311,10 +317,10 @@ def copied(work_dir, target, *without):
     return target
 
 
-def test_a_run_that_was_interrupted(work_dir, tmp_path):
+def test_a_run_that_was_interrupted(browser, work_dir, tmp_path):
     # no samples.csv, one saved epoch: the page says so and shows the rest
     folder = copied(work_dir, tmp_path / "run", "samples.csv", "report.*", "labels_epoch_[123].npy")
-    with opened(write_report(folder, with_map=False)) as page:
+    with opened(browser, write_report(folder, with_map=False)) as page:
         text = page.locator("main").inner_text()
         assert (
             "There is no samples.csv: the training has not ended; clusters are the labels of"
@@ -327,23 +333,23 @@ def test_a_run_that_was_interrupted(work_dir, tmp_path):
         assert page.locator("#cluster-count").inner_text() == "20 of 20 clusters"
 
 
-def test_a_run_without_images_and_checkpoints(work_dir, tmp_path):
+def test_a_run_without_images_and_checkpoints(browser, work_dir, tmp_path):
     folder = copied(work_dir, tmp_path / "run", "*.pth", "last_checkpoint", "*.py")
     for path in folder.glob("*/vis_data/config.py"):
         path.unlink()
-    with opened(write_report(folder)) as page:
+    with opened(browser, write_report(folder)) as page:
         text = page.locator("main").inner_text()
         assert "no config lies in the work dir" in text
         assert "Not shown: it needs the images" in text
         assert page.locator(".cluster-row").count() > 3 and page.locator(".thumb").count() == 0
 
 
-def test_a_run_killed_in_its_first_epoch(work_dir, tmp_path):
+def test_a_run_killed_in_its_first_epoch(browser, work_dir, tmp_path):
     folder = tmp_path / "run"
     vis = folder / "20260101_000000" / "vis_data"
     vis.mkdir(parents=True)
     (vis / "scalars.json").write_text('{"loss": 3.0, "step": 10}\n{"loss": 2.')
-    with opened(write_report(folder)) as page:
+    with opened(browser, write_report(folder)) as page:
         assert page.locator("#chart-grid h3").all_inner_texts() == ["Loss"]
         assert "no clusters are known" in page.locator("main").inner_text()
 
@@ -374,7 +380,7 @@ def test_the_tool_writes_where_it_is_told(work_dir, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_photographs(tmp_path):
+def test_photographs(browser, tmp_path):
     """R55 with real photographs: links to the files, thumbnails, no sideways scrolling."""
     data = os.environ.get("MMDEEPCLUSTER_DATA")
     if not data or not Path(data, "imagenette224").is_dir():
@@ -390,13 +396,13 @@ def test_photographs(tmp_path):
     config = ROOT / "configs/odc/odc_convnet_cifar10.py"
     train(config, work_dir=tmp_path / "run", options=options)
     path = tmp_path / "run" / "report.html"
-    with opened(path) as page:
+    with opened(browser, path) as page:
         link = page.locator("#cluster-list a.thumb").first.get_attribute("href")
         assert link.startswith("file:///") and Path(link.removeprefix("file://")).is_file()
         page.wait_for_timeout(300)
         assert num_colors(page.locator("#cluster-list .picture").first) > 100
         assert no_sideways(page)
     relative = write_report(tmp_path / "run", with_map=False, relative_links=True)
-    with opened(relative) as page:
+    with opened(browser, relative) as page:
         link = page.locator("#cluster-list a.thumb").first.get_attribute("href")
         assert (relative.parent / link).is_file()

@@ -175,7 +175,7 @@ const clusterBrowser = clusters && {
     const [near] = clusters.parts;
     const most = Math.max(64, sheetThumbs.cell);
     const across = wide ? clusters.width : Math.max(near, clusters.width - near);
-    const space = wide ? width - 236 - 32 : width - (near < clusters.width ? 16 : 0);
+    const space = wide ? width - 256 - 32 : width - (near < clusters.width ? 16 : 0);
     const size = Math.max(16, Math.min(most, Math.floor(space / across) - 3));
     box.classList.toggle("narrow", !wide);
     box.style.setProperty("--thumb", size + "px");

@@ -18,7 +18,7 @@ def test_sheets_show_the_nearest_the_median_and_the_farthest():
     table = cluster_table(clusters, distances, None, 3, 6)
     near, middle = table.parts
     assert (near, middle) == (3, 4)
-    assert table.sheets[0].tolist() == [9, 8, 7, 5, 1, 0]
+    assert table.sheets[0].tolist() == [9, 8, 7, 4, 1, 0]
     assert table.sheets[1].tolist() == [11, 10, -1, -1, -1, -1]
     assert (table.sheets[2] == -1).all()
     assert table.sizes.tolist() == [10, 2, 0]

@@ -80,7 +80,10 @@ const heatMap = report.confusion && {
   key(event) {
     const steps = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
     if (event.key === "Escape") this.choose(null);
-    if (event.key === "Enter" && this.chosen) openCluster(this.rows[this.chosen[0]], clusterBrowser.order);
+    if (event.key === "Enter" && this.chosen) {
+      event.preventDefault();  // it would press the button of the dialog that has the focus then
+      openCluster(this.rows[this.chosen[0]], clusterBrowser.order);
+    }
     const step = steps[event.key];
     if (!step) return;
     event.preventDefault();

@@ -198,7 +198,10 @@ const featureMap = report.map && {
     } else if (event.key in zooms) this.zoom(zooms[event.key]);
     else if (event.key === "0") this.reset();
     else if (event.key === "Escape") this.choose(-1);
-    else if (event.key === "Enter" && this.chosen >= 0) openCluster(samples.clusters[this.ids[this.chosen]], clusterBrowser.order);
+    else if (event.key === "Enter" && this.chosen >= 0) {
+      event.preventDefault();  // it would press the button of the dialog that has the focus then
+      openCluster(samples.clusters[this.ids[this.chosen]], clusterBrowser.order);
+    }
   },
   /* The nearest point in a direction, within 45 degrees of it. */
   step(dx, dy) {

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
+from mmdeepcluster.apis.run_report import write_report
 from mmdeepcluster.engine import (
     ConfigError,
     DeepClusterRunner,
@@ -28,6 +29,7 @@ from mmdeepcluster.engine import (
     warn_if_short,
     write_left_out,
 )
+from mmdeepcluster.engine.hooks import ReportHook
 
 
 def train(
@@ -76,6 +78,7 @@ def train(
     warn_if_short(runner)
     _write_unreadable(resolved)
     runner.train()
+    _write_page(resolved, runner)
     return runner
 
 
@@ -144,6 +147,13 @@ def _write_unreadable(resolved: ResolvedConfig) -> None:
     """Lists the images that were left out, and why, for the person who has to look at them."""
     if is_main_process():
         write_left_out(Path(resolved.cfg.work_dir) / "unreadable.txt", resolved.dataset)
+
+
+def _write_page(resolved: ResolvedConfig, runner: DeepClusterRunner) -> None:
+    """Writes ``report.html`` where ``default_hooks.report.page`` asks for it."""
+    wanted = any(isinstance(hook, ReportHook) and hook.page for hook in runner.hooks)
+    if wanted and is_main_process():
+        write_report(resolved.cfg.work_dir, dataset=resolved.dataset)
 
 
 def _use_amp(cfg: Config) -> None:

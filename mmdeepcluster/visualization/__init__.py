@@ -5,6 +5,7 @@ from mmdeepcluster.visualization.curves import Curve, draw_curves, moving_mean, 
 from mmdeepcluster.visualization.embedding import MIN_POINTS, check_embedding, embed_2d
 from mmdeepcluster.visualization.figures import histograms, points, scatter
 from mmdeepcluster.visualization.page import html_page
+from mmdeepcluster.visualization.sprites import make_sprites
 
 __all__ = [
     "MIN_POINTS",
@@ -16,6 +17,7 @@ __all__ = [
     "embed_2d",
     "histograms",
     "html_page",
+    "make_sprites",
     "moving_mean",
     "points",
     "scatter",

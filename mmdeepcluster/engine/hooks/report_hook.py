@@ -31,14 +31,19 @@ class ReportHook(Hook):
 
     Args:
         resolved: Config and data set; given by the runner's builder.
+        page: Whether :func:`mmdeepcluster.apis.train` writes ``report.html`` at the end. Defaults
+            to False; ``tools/report.py WORK_DIR`` writes it at any time.
     """
 
     # Before the hook that fills the memory, which may already move batch norm statistics.
     priority = "HIGHEST"
     derived_keys = {"resolved": "the config"}
 
-    def __init__(self, resolved: ResolvedConfig) -> None:
+    def __init__(self, resolved: ResolvedConfig, page: bool = False) -> None:
+        if not isinstance(page, bool):
+            raise ValueError(f"default_hooks.report.page must be True or False, got {page!r}")
         self.resolved = resolved
+        self.page = page
 
     def before_train(self, runner: Any) -> None:
         """Measures the network as it is before the first step."""

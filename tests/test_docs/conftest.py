@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from places import make_checkout  # noqa: E402
+from places import make_checkout
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_FENCE = re.compile(r"^( *)```(\S*)\s*$")
+_FENCE = re.compile(r"^( *)```(\S*)")
 _MARK = re.compile(r"^<!-- (not run|slow)(?: \(([^)]*)\))?: (.+) -->$")
 
 

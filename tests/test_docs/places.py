@@ -46,7 +46,7 @@ STAND_FOR = (
     (r"--seeds 1-\d+", "--seeds 1-2"),
 )
 # Words in capitals that are no placeholders.
-CAPITALS = {"PARTITION", "JOB_NAME"}
+CAPITALS = {"CIFAR", "JOB_NAME", "ODC", "PARTITION"}
 
 CONFIG = """_base_ = "configs/odc/finetune/odc_convnet_photos_30e.py"
 

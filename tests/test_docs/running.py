@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import itertools
 import os
 import re
@@ -47,15 +48,22 @@ def run(checkout, text):
 
 
 def _run_python(found):
-    script, arguments, as_module = _python(found)
-    sys.argv = [script, *arguments]
+    said = io.StringIO()
     try:
-        if as_module:
-            runpy.run_module(script, run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(script, run_name="__main__")
+        with contextlib.redirect_stderr(said):
+            _start(*_python(found))
     except SystemExit as ended:
-        assert ended.code in (0, None), f"{shlex.join(found)} ended with {ended.code}"
+        if ended.code not in (0, None):
+            last = said.getvalue().strip().splitlines()[-1:]
+            raise AssertionError(f"{shlex.join(found)} ended with {ended.code}: {last}") from None
+
+
+def _start(script, arguments, as_module):
+    sys.argv = [script, *arguments]
+    if as_module:
+        runpy.run_module(script, run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(script, run_name="__main__")
 
 
 def parse(checkout, text):
@@ -78,12 +86,8 @@ def parse(checkout, text):
 
     with _place(checkout, environment, _folder(found)), pytest.MonkeyPatch.context() as patch:
         patch.setattr(argparse.ArgumentParser, "parse_args", read)
-        sys.argv = [script, *arguments]
         try:
-            if as_module:
-                runpy.run_module(script, run_name="__main__", alter_sys=True)
-            else:
-                runpy.run_path(script, run_name="__main__")
+            _start(script, arguments, as_module)
         except _Parsed as parsed:
             return _check_config(parsed.args[0])
         except SystemExit as ended:

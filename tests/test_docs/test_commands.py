@@ -15,7 +15,7 @@ from running import parse, run
 
 COMMANDS = commands()
 # A command that stands on several pages is run once.
-FIRST = list({command.text: command for command in reversed(COMMANDS)}.values())[::-1]
+FIRST = [one for one in COMMANDS if one is next(c for c in COMMANDS if c.text == one.text)]
 # Of other programs, which are not parsed.
 FOREIGN = re.compile(r"^(\.|python -m venv|pytest|ruff|mypy|bash|git|sbatch|scancel|mpirun)( |$)")
 

@@ -72,6 +72,13 @@ def test_what_is_not_run_says_why():
     assert len(NOW) > 0.4 * len(FIRST)
 
 
+def test_a_script_says_why_it_is_not_run():
+    # a block of bash is a part of a script, which is no command that could be run by itself
+    for path in pages():
+        for first, _, marks in blocks(path, "bash"):
+            assert [kind for kind, _, _ in marks] == ["not run"], f"{path.name}:{first}"
+
+
 def test_no_command_hides_in_an_indented_block():
     hidden = [
         f"{path.name}:{number}: {line.strip()}"

@@ -46,9 +46,10 @@ class Command:
 
 
 def pages():
-    """Every Markdown file that is for readers; the README first."""
-    found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "configs/benchmarks/README.md"]
-    return [*found, *sorted((ROOT / "docs").rglob("*.md"))]
+    """Every Markdown file that is for readers; those that are read first stand first."""
+    first = ("docs/get_started.md", "README.md", "CONTRIBUTING.md", "configs/benchmarks/README.md")
+    found = [ROOT / name for name in first]
+    return [*found, *(p for p in sorted((ROOT / "docs").rglob("*.md")) if p not in found)]
 
 
 def blocks(path, language):

@@ -4,6 +4,7 @@ The commands run in a folder of their own, which looks like a checkout: ``tools`
 ``benchmarks`` are links. What they name and nobody made is made when it is named.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -57,7 +58,7 @@ eval_dataloader = dict(num_workers=0)
 default_hooks = dict(clustering=dict(calibration_passes=0, label_warmup=0))
 """
 BENCHMARK = """data = "some photos"
-train = dict(type="ImageFolder", root="photos/train", labels="folder")
+train = dict(type="ImageFolder", root="photos/few", labels="folder")
 test = dict(type="ImageFolder", root="photos/val", labels="folder")
 eval_dataloader = dict(batch_size=64, num_workers=0)
 protocols = ["knn", "clustering", "label-free"]
@@ -130,7 +131,8 @@ def make_checkout(folder):
     (folder / "data" / "photos").symlink_to(photos)
     write_photos(folder / "new_photos", 12, seed=1)
     write_photos(folder / "photos" / "train", 120, classes=4, seed=2)
-    write_photos(folder / "photos" / "val", 40, classes=4, seed=3)
+    write_photos(folder / "photos" / "few", 24, classes=4, seed=4)
+    write_photos(folder / "photos" / "val", 16, classes=4, seed=3)
     return folder
 
 
@@ -142,9 +144,9 @@ def provide(folder, found, run):
         found: Words of the command.
         run: Runs a command there.
     """
-    for word in found:
+    for before, word in itertools.pairwise(found):
         path = word.rpartition("=")[2]
-        if (folder / path).exists():
+        if (folder / path).exists() or before in ("--work-dir", "--out"):  # what it writes
             continue
         if path.startswith("work_dirs/") and "*" not in path:
             _provide_work_dir(folder, path, run)

@@ -32,6 +32,7 @@ STAND_FOR = (
     (r"\bFOLDER_OR_LIST\b", "my_photos"),
     (r"\bFOLDER\b", "photos/train"),
     (r"\bWORK_DIR\b", "work_dirs/stand_in"),
+    (r"\bIMAGE\b", "my_photos/000.jpg"),
     (r"\bIMAGENETTE\b", "photos"),
     (r"\bVOC_ANIMALS\b", "voc"),
     (r"--layer NAME\b", "--layer backbone"),
@@ -171,7 +172,7 @@ def _provide_work_dir(folder, path, run):
     if not (trained / "last_checkpoint").exists():
         run("python tools/train.py stand_in.py --work-dir work_dirs/stand_in")
     place = folder / "work_dirs" / Path(path).parts[1]
-    if not place.exists() and len(Path(path).parts) > 2:
+    if not place.exists():
         config = "configs/odc/finetune/odc_convnet_photos_30e.py"
         if place.name in ("rotnet",):  # a network as that config has it
             run(f"python tools/train.py {config} --work-dir {place.relative_to(folder)}")

@@ -54,6 +54,6 @@ setup(
     cmdclass={"build_py": BuildWithConfigs},
     install_requires=requirements("runtime"),
     extras_require={
-        name: requirements(name) for name in ("faiss", "faiss_gpu", "tests", "optional")
+        name: requirements(name) for name in ("docs", "faiss", "faiss_gpu", "tests", "optional")
     },
 )

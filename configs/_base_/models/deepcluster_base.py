@@ -5,6 +5,6 @@ model = dict(
     neck=dict(type="AveragePoolNeck"),
     head=dict(type="ClusterHead"),
     feature_transform=dict(type="PCAWhitening", dim=256),
-    clusterer=dict(type="KMeans", max_iters=20),
+    clusterer=dict(type="KMeans"),
     loss=dict(type="ClassBalancedCrossEntropy", power=0.0),
 )

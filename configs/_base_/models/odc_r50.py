@@ -21,5 +21,5 @@ model = dict(
         renormalize=True,
     ),
     loss=dict(type="ClassBalancedCrossEntropy", power=0.5),
-    clusterer=dict(type="KMeans", max_iters=20),
+    clusterer=dict(type="KMeans"),
 )

@@ -20,5 +20,5 @@ model = dict(
         assign_metric="l2",
     ),
     loss=dict(type="ClassBalancedCrossEntropy", power=0.5),
-    clusterer=dict(type="KMeans", max_iters=20),
+    clusterer=dict(type="KMeans"),
 )

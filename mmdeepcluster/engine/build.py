@@ -180,7 +180,7 @@ def build_runner(resolved: ResolvedConfig) -> DeepClusterRunner:
         runner.logger.info(f"memory of a process: {memory}")
     _check_custom_keys(cfg, runner)
     _check_grouped(cfg, runner)
-    _check_forward(runner, [loader.dataset, _view(cfg, dataset, "eval_pipeline")])
+    _check_forward(runner, [view, _view(cfg, dataset, "eval_pipeline")])
     _check_probe_layer(resolved, runner)
     return runner
 

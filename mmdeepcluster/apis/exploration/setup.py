@@ -108,8 +108,9 @@ def set_up(
     if not isinstance(algorithm, AlternatingAlgorithm | OnlineAlgorithm):
         raise ConfigError(f"model.type={type(algorithm).__name__} cannot be explored")
     loader = train_loader(resolved)
+    view: Any = loader.dataset
     try:
-        algorithm.check_images(loader.dataset.image_shape)
+        algorithm.check_images(view.image_shape)
         optim_wrapper = build_optim_wrapper(algorithm, cfg.optim_wrapper)
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(" ".join(str(error).split())) from error

@@ -12,7 +12,9 @@ from torchvision.transforms import v2
 
 from mmdeepcluster.datasets.array_view import as_images
 from mmdeepcluster.datasets.base import BaseImageDataset
+from mmdeepcluster.datasets.data_worker import begin_worker
 from mmdeepcluster.datasets.image_view import ImageView, MixedShapesError
+from mmdeepcluster.datasets.samplers import Draw
 from mmdeepcluster.datasets.transforms.batched import BatchPipeline, BatchStep
 from mmdeepcluster.datasets.transforms.batched.steps import Shape
 
@@ -92,7 +94,7 @@ def _of_files(
 ) -> HeldImages | str:
     """Decodes all images once, through the steps that are not random, as torchvision does them."""
     pipeline = v2.Compose([*start, v2.PILToTensor()])
-    view = ImageView(dataset, pipeline, name="train_pipeline")
+    view = _FittingView(dataset, pipeline, name="train_pipeline")
     channels, height, width = view.image_shape
     size = torch.Size(view.image_shape).numel()
     if len(view) * size > limit:
@@ -102,14 +104,30 @@ def _of_files(
         view,
         batch_size=_CHUNK,
         num_workers=num_workers,
+        worker_init_fn=begin_worker,
         generator=torch.Generator(),  # it draws a seed, and would do so from the global one
     )
-    try:
-        for batch in loader:
-            result[batch["sample_idx"].to(device)] = batch["inputs"].to(device)
-    except MixedShapesError:
-        return "images have different shapes"
+    for batch in loader:
+        if not bool(batch["fits"].all()):
+            return "images have different shapes"
+        result[batch["sample_idx"].to(device)] = batch["inputs"].to(device)
     return HeldImages(result, len(start))
+
+
+class _FittingView(ImageView):
+    """A view that says which samples have the shape of the first one, instead of raising.
+
+    An exception that leaves a loop over a loader with data workers keeps its iterator in a cycle;
+    collected later, pipes are closed twice, and those of the next loader may be among them.
+    """
+
+    def __getitem__(self, key: int | Draw) -> dict[str, Any]:
+        """The sample, or zeros, and whether it ``fits``."""
+        try:
+            return {**super().__getitem__(key), "fits": True}
+        except MixedShapesError:
+            zeros = torch.zeros(self.image_shape, dtype=torch.uint8)
+            return {"inputs": zeros, "sample_idx": key, "fits": False}
 
 
 def _too_large(number: int, shape: Shape, limit: int) -> str:

@@ -7,8 +7,6 @@ seed at each start, which would otherwise move torch's global generator.
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmdeepcluster.datasets.array_view import collate, in_batches
+from mmdeepcluster.datasets.data_worker import begin_worker
 from mmdeepcluster.datasets.device_loader import (
     DEFAULT_LIMIT,
     HeldLoader,
@@ -168,17 +167,5 @@ def _worker_options(
         "num_workers": num_workers,
         "prefetch_factor": prefetch_factor,
         "persistent_workers": persistent_workers,
-        "worker_init_fn": _leave_signals_to_parent,
+        "worker_init_fn": begin_worker,
     }
-
-
-def _leave_signals_to_parent(worker_id: int) -> None:
-    """Lets a data worker live on when a cluster asks all processes to stop.
-
-    torchrun and Slurm signal whole process groups. The training saves first, for which it needs
-    the workers to finish the iteration; they end with it. So they are a group of their own; the
-    parent itself can still end them.
-    """
-    os.setpgrp()
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)

@@ -1,5 +1,6 @@
 """Loaders that augment on the device: same draws, same bits however they are made (R2, R13)."""
 
+import multiprocessing
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,6 +103,9 @@ def test_files_of_several_sizes_are_decoded_by_workers(photos, num_workers, log_
     alone = list(loader(photos, num_workers=0))
     found = loader(photos, num_workers=num_workers, prefetch_factor=None)
     assert isinstance(found, WorkerLoader)
+    # Whoever looked whether images can be held has ended: left to the garbage collector, it would
+    # close pipes of the workers that come.
+    assert multiprocessing.active_children() == []
     assert any("images have different shapes" in str(r.msg) for r in log_records)
     assert set(alone[0]) == {"inputs", "sample_idx"}
     found.batch_sampler.set_start(2)

@@ -279,7 +279,8 @@ def _num_clusters(model: Mapping[str, Any], num_samples: int) -> int:
             f"model.num_clusters={value} exceeds the {num_samples} images of the data set: lower "
             f"it or use 'auto' ({auto})"
         )
-    if num_samples < MIN_SAMPLES_PER_CLUSTER * value:
+    # No warning where there is no better number to offer.
+    if num_samples < MIN_SAMPLES_PER_CLUSTER * value and auto < value:
         print_log(
             f"model.num_clusters={value} leaves {num_samples / value:.1f} images a cluster, fewer "
             f"than {MIN_SAMPLES_PER_CLUSTER}; 'auto' would take {auto}",

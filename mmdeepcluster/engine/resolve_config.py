@@ -87,8 +87,7 @@ def resolve_for(
     """
     cfg = copy.deepcopy(cfg)
     cfg.model.pop("num_samples", None)
-    _use_auto_sizes(cfg, len(dataset), dict(options or {}))
-    _write_sizes(cfg, len(dataset))
+    _resolve_sizes(cfg, len(dataset), dict(options or {}), replaced=True)
     return ResolvedConfig(cfg, dataset)
 
 

@@ -46,6 +46,8 @@ STAND_FOR = (
     (r"(?<==)a\.b=1\b", "log_level=INFO"),
     (r"\ba\.b=1\b", "log_level=INFO"),
     (r"--seeds 1-\d+", "--seeds 1-2"),
+    # Trainings are cut to an epoch, of which one time is logged.
+    (r"(cal_train_time \S+)$", r"\1 --include-outliers"),
 )
 # Words in capitals that are no placeholders.
 CAPITALS = {"CIFAR", "JOB_NAME", "ODC", "PARTITION"}

@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import add_common_options, finish, keep_freed_memory, result_of, take_turns
-from mmengine.logging import MMLogger
+from harness import add_common_options, finish, result_of, take_turns
 from torch import Tensor
-from training_loop import CASES, Case, make_batches, prepared_runner
+from training_loop import CASES, Case, begin_trainings, make_batches, prepared_runner
 
-from mmdeepcluster.engine import get_algorithm, share_cores
+from mmdeepcluster.engine import get_algorithm
 
 SMALL = Case("odc/odc_r18_cifar10.py", (3, 32, 32), 400, 8, 4, 1)
 
@@ -93,11 +92,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_common_options(parser, rounds=7)
     args = parser.parse_args(arguments)
-    MMLogger.get_instance("mmengine", log_level="ERROR")
-    share_cores()
-    keep_freed_memory()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    begin_trainings(args)
     result = result_of("lightly_step", arguments, args, "lightly")
     with tempfile.TemporaryDirectory() as folder:
         case, rounds = (SMALL, 2) if args.small else (CASES["odc_r18"], args.rounds)

@@ -17,12 +17,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from harness import Turns, add_common_options, finish, keep_freed_memory, result_of, take_turns
-from mmengine.logging import MMLogger
-from training_loop import CASES, SMALL, Case, make_batches, prepared_runner
+from harness import Turns, add_common_options, finish, result_of, take_turns
+from training_loop import (
+    CASES,
+    SMALL,
+    Case,
+    begin_trainings,
+    make_batches,
+    prepared_runner,
+)
 
-from mmdeepcluster.engine import get_algorithm, share_cores
+from mmdeepcluster.engine import get_algorithm
 from mmdeepcluster.models import OnlineAlgorithm
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -71,11 +76,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=["odc_r18"])
     parser.add_argument("--options", nargs="+", choices=list(OPTIONS), default=list(OPTIONS))
     args = parser.parse_args(arguments)
-    MMLogger.get_instance("mmengine", log_level="ERROR")
-    share_cores()
-    keep_freed_memory()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    begin_trainings(args)
     cases = SMALL if args.small else {name: CASES[name] for name in args.cases}
     names = ["default", *(name for name in args.options if name != "default")]
     result = result_of("step_options", arguments, args)

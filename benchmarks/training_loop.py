@@ -157,6 +157,15 @@ class NoiseImages(BaseImageDataset):
         yield repr((self.num_samples, self.pixels.shape)).encode()
 
 
+def begin_trainings(args: argparse.Namespace) -> None:
+    """A quiet log, threads as a training has or as asked for, and memory that stays."""
+    MMLogger.get_instance("mmengine", log_level="ERROR")
+    share_cores()
+    keep_freed_memory()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+
+
 def prepared_runner(
     case: Case, folder: Path, augmented: bool = False, options: dict[str, Any] | None = None
 ) -> Any:
@@ -423,11 +432,7 @@ NO_LIMIT = ("odc_lenet5", "deepcluster_lenet5")
 def main(arguments: list[str]) -> None:
     """Runs all measurements and prints them."""
     args = parse_args(arguments)
-    MMLogger.get_instance("mmengine", log_level="ERROR")
-    share_cores()
-    keep_freed_memory()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    begin_trainings(args)
     cases = SMALL if args.small else {name: CASES[name] for name in args.cases}
     rounds = min(args.rounds, 2) if args.small else args.rounds
     result = result_of("training_loop", arguments, args)

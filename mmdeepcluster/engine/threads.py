@@ -63,16 +63,10 @@ def cores_of_pass(loader: DataLoader[Any]) -> Iterator[None]:
     Args:
         loader: of the pass.
     """
-    if isinstance(loader.dataset, ArrayView | KeptView):
-        with all_cores():
-            yield
-        return
-    before = torch.get_num_threads()
-    share_cores()
-    try:
+    with all_cores():  # and those of before at the end
+        if not isinstance(loader.dataset, ArrayView | KeptView):
+            share_cores()
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _is_fixed() -> bool:

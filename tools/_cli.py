@@ -37,6 +37,21 @@ def run(
         main: The tool.
         interrupted: What to do after Ctrl-C.
     """
+    try:
+        main()
+    except KeyboardInterrupt:
+        print(f"interrupted; {interrupted}", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_say(error))
+    from mmdeepcluster.engine import leave_processes
+
+    leave_processes()
+
+
+def _say(error: Exception) -> int:
+    """Says what a user can mend, in one line; the exit code. Raises anything else again."""
+    # Here, not above: --help and a wrong option need none of the seconds that torch takes.
     from mmdeepcluster.engine import (
         ConfigError,
         TrainingError,
@@ -44,25 +59,19 @@ def run(
         leave_processes,
     )
 
+    sys.stdout.flush()
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     speaker = f"[rank {os.environ.get('RANK')}] " if several else ""
-    try:
-        main()
-    except (ConfigError, TrainingError) as error:
-        if os.environ.get("MMDEEPCLUSTER_TRACEBACK"):
-            raise
-        sys.stdout.flush()
-        print(f"{speaker}error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except TrainingInterruptedError as reason:
-        sys.stdout.flush()
-        print(f"{speaker}{reason}", file=sys.stderr)
+    if isinstance(error, TrainingInterruptedError):
+        print(f"{speaker}{error}", file=sys.stderr)
         leave_processes()
-        sys.exit(reason.exit_code)
-    except KeyboardInterrupt:
-        print(f"interrupted; {interrupted}", file=sys.stderr)
-        sys.exit(130)
-    leave_processes()
+        return error.exit_code
+    if not isinstance(error, ConfigError | TrainingError) or os.environ.get(
+        "MMDEEPCLUSTER_TRACEBACK"
+    ):
+        raise error
+    print(f"{speaker}error: {error}", file=sys.stderr)
+    return 1
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:

@@ -1,18 +1,36 @@
-"""Tools run in the process of the test, without the seconds that a new one takes to start."""
+"""Tools run without the seconds that a new interpreter takes to import torch."""
 
 import contextlib
 import io
+import multiprocessing
+import os
 import runpy
 import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# The server that processes are forked from has imported what takes seconds and runs no thread.
+multiprocessing.set_forkserver_preload(
+    ["mmdeepcluster.apis", "pytest", "sklearn.datasets", "torch.multiprocessing"]
+)
+
+
+class Ended(NamedTuple):
+    """A process that ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    seconds: float
 
 
 def run_here(script, *arguments):
-    """Runs ``tools/<script>`` with arguments; its last words if it fails, else None."""
+    """Runs ``tools/<script>`` with arguments in this process; its last words if it fails."""
     errors = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(errors):
         patch.chdir(ROOT)
@@ -24,3 +42,29 @@ def run_here(script, *arguments):
             assert ended.code == 1, errors.getvalue()
             return errors.getvalue().strip().splitlines()[-1]
     return None
+
+
+def run_apart(script, *arguments):
+    """Runs a script with arguments in a process of its own, from the root of the repository."""
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder) / name for name in ("stdout", "stderr")]
+        process = multiprocessing.get_context("forkserver").Process(
+            target=_become, args=(str(script), list(map(str, arguments)), said)
+        )
+        process.start()
+        process.join()
+        texts = [path.read_text() for path in said]
+        return Ended(process.exitcode, *texts, time.perf_counter() - begin)
+
+
+def _become(script, arguments, said):
+    """Makes this process what ``python script arguments`` would be."""
+    for descriptor, path in enumerate(said, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.chdir(ROOT)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.path[0] = str((ROOT / script).parent)
+    sys.path.insert(1, str(ROOT))
+    sys.argv = [script, *arguments]
+    runpy.run_path(script, run_name="__main__")

@@ -1,20 +1,12 @@
 """The tools as a user runs them: results, and one clear last line for what cannot be run."""
 
-import contextlib
-import io
 import json
-import os
-import runpy
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from here import ROOT, run_apart, run_here
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
 DIGITS = "configs/odc/odc_lenet5_digits.py"
 FAST = [
     "train_cfg.max_epochs=1",
@@ -22,15 +14,6 @@ FAST = [
     "default_hooks.clustering.calibration_passes=0",
     "default_hooks.clustering.label_warmup=0",
 ]
-
-
-def call(*command):
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    start = time.perf_counter()
-    result = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=ROOT, env=env, capture_output=True, text=True
-    )
-    return result, time.perf_counter() - start
 
 
 @pytest.fixture
@@ -44,45 +27,38 @@ def folder(tmp_path):
 
 def refused(*command):
     """The last line of a command that must fail without a traceback, before long."""
-    result, seconds = call(*command)
-    assert result.returncode != 0
+    result = run_apart(*command)
+    assert result.returncode == 1
     assert "Traceback" not in result.stderr
-    assert seconds < 30  # 10 s on a machine that does nothing else
+    assert result.seconds < 20  # 3 s on a machine that does nothing else
     return result.stderr.strip().splitlines()[-1]
 
 
-def refused_here(*command):
-    """As :func:`refused`, without the seconds that a new process takes to start."""
-    script, *arguments = map(str, command)
-    errors = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(errors):
-        patch.chdir(ROOT)
-        patch.syspath_prepend(ROOT / "tools")
-        patch.setattr(sys, "argv", [script, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(script, run_name="__main__")
-    assert ended.value.code == 1
-    return errors.getvalue().strip().splitlines()[-1]
+def refused_here(script, *arguments):
+    """As :func:`refused`, in this process."""
+    last = run_here(script.removeprefix("tools/"), *arguments)
+    assert last is not None, "it was not refused"
+    return last
 
 
 def test_train_then_test_then_print(tmp_path):
     work_dir = tmp_path / "run"
-    result, _ = call("tools/train.py", DIGITS, "--work-dir", work_dir, "--cfg-options", *FAST)
+    result = run_apart("tools/train.py", DIGITS, "--work-dir", work_dir, "--cfg-options", *FAST)
     assert result.returncode == 0, result.stderr[-2000:]
     assert "k-NN accuracy" in result.stdout and str(work_dir / "assigner.pth") in result.stdout
     out = tmp_path / "metrics.json"
-    result, _ = call("tools/test.py", DIGITS, work_dir / "epoch_1.pth", "--out", out)
+    result = run_apart("tools/test.py", DIGITS, work_dir / "epoch_1.pth", "--out", out)
     assert result.returncode == 0, result.stderr[-2000:]
     report = json.loads((work_dir / "report.json").read_text())
     assert json.loads(out.read_text())["knn"] == report["knn"]
     # the dumped config is the resolved one and can be used again
     dumped = next(work_dir.glob("odc_*.py"))
-    result, _ = call("tools/test.py", dumped, work_dir / "epoch_1.pth")
+    result = run_apart("tools/test.py", dumped, work_dir / "epoch_1.pth")
     assert result.returncode == 0, result.stderr[-2000:]
 
 
 def test_print_config():
-    result, _ = call("tools/print_config.py", DIGITS, "--resolve")
+    result = run_apart("tools/print_config.py", DIGITS, "--resolve")
     assert result.returncode == 0, result.stderr[-2000:]
     assert "num_samples=1437" in result.stdout and "num_clusters=20" in result.stdout
     last = refused_here("tools/print_config.py", DIGITS, "--cfg-options", "train_cgf.max_epochs=5")
@@ -93,7 +69,7 @@ def test_print_config():
 
 def test_default_work_dir(tmp_path):
     # CLI > config > work_dirs/<config stem>
-    result, _ = call("tools/train.py", "--help")
+    result = run_apart("tools/train.py", "--help")
     assert "work_dirs/<config stem>" in " ".join(result.stdout.split())
 
 
@@ -122,7 +98,7 @@ def test_bad_folders(tmp_path, folder):
     broken.write_bytes(broken.read_bytes()[:-100])
     last = refused_here("tools/train.py", DIGITS, "--cfg-options", f"data_root={folder}")
     assert "3.jpg" in last and "unreadable='skip'" in last
-    result, _ = call(
+    result = run_apart(
         *("tools/train.py", DIGITS, "--work-dir", tmp_path / "run", "--cfg-options", *FAST),
         *(f"data_root={folder}", "dataset.unreadable=skip"),
     )
@@ -172,7 +148,7 @@ def test_a_list_with_bad_files_is_trained_counted_and_listed(listed, base):
     config = config_of(path, f"configs/{base}.py", unreadable="skip")
     work_dir = path.parent / "run"
     arguments = ["--work-dir", work_dir, "--cfg-options", *FAST[:2]]
-    result, _ = call("tools/train.py", config, *arguments)
+    result = run_apart("tools/train.py", config, *arguments)
     assert result.returncode == 0, result.stderr[-3000:]
     log = max(work_dir.glob("*/*.log")).read_text()
     for said in (result.stdout, log):

@@ -8,6 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mmdeepcluster.apis.report_values import (
+    class_numbers,
+    on_grid,
+    packed_names,
+    packed_sprites,
+    packed_table,
+)
 from mmdeepcluster.apis.run_clusters import (
     ClusterTable,
     cluster_table,
@@ -74,6 +81,7 @@ class ReportGatherer:
             "classes": None,
             "class_names": [],
             "names": None,
+            "named": None,
             "name_start": "",
             "link_base": None,
             "table": None,
@@ -169,23 +177,30 @@ class ReportGatherer:
             self._note("epochs", "labels_epoch_*.npy are of another number of images")
         highest = max(int(labels.max()) for labels in (rows.clusters, *epochs.values()))
         number = max(highest + 1, configured if isinstance(configured, int) else 0)
-        classes, class_names = _classes(rows.labels)
+        classes, class_names = class_numbers(rows.labels)
         per_cluster = self.options.images_per_cluster or default_images_per_cluster(number)
         table = cluster_table(rows.clusters, rows.distances, classes, number, per_cluster)
-        start = _common_start(rows.names)
         values |= {
             "num_samples": len(rows.clusters),
             "clusters": packed(rows.clusters),
             "distances": None if rows.distances is None else packed(rows.distances),
             "classes": None if classes is None else packed(classes),
             "class_names": class_names,
-            "names": _joined(rows.names, len(start)) if rows.names else None,
-            "name_start": start,
-            "table": _packed_table(table),
+            "table": packed_table(table),
         }
         self._fill_epochs(values, rows, epochs, number)
         self._fill_classes(values, rows, classes, len(class_names), number)
         found = self._fill_map(values)
+        shown = table.sheets[table.sheets >= 0]
+        if found is not None:
+            shown = np.concatenate([shown, found.samples])
+        values |= packed_names(rows.names, np.unique(shown))
+        if values["named"] is not None:
+            self._note(
+                "clusters",
+                f"of {len(rows.names):,} images the page knows the names of the "
+                f"{len(np.unique(shown)):,} that it shows; samples.csv has all",
+            )
         return self._fill_pictures(values, table, found)
 
     def _fill_epochs(
@@ -277,7 +292,7 @@ class ReportGatherer:
         method = {"tsne": "t-SNE", "umap": "UMAP"}[options.method]
         values["map"] = {
             "samples": packed(found.samples),
-            "positions": packed(_on_grid(found.positions)),
+            "positions": packed(on_grid(found.positions)),
             "text": f"{method} of {subset} images, by {run.checkpoint.name}: {found.space}.",
         }
         values["neighbors"] = {
@@ -301,66 +316,14 @@ class ReportGatherer:
         size = self.options.thumb_size
         try:
             sheets = thumbnails(dataset, shown.tolist(), size)
-            values["thumbs"] = _packed_sprites(sheets, shown)
+            values["thumbs"] = packed_sprites(sheets, shown)
             values["link_base"] = link_base(dataset, self.page, self.options.relative_links)
             if found is None:
                 return sheets, None
             others = np.setdiff1d(found.samples, shown)
             rest = thumbnails(dataset, others.tolist(), max(8, round(_MAP_THUMB_SHARE * size)))
-            values["map_thumbs"] = _packed_sprites(rest, others)
+            values["map_thumbs"] = packed_sprites(rest, others)
         except ConfigError as error:
             self._note("clusters", f"the images cannot be shown: {error}")
             return None, None
         return sheets, rest
-
-
-def _packed_table(table: ClusterTable) -> dict[str, Any]:
-    optional = {
-        "entropies": table.entropies,
-        "purities": table.purities,
-        "main_classes": table.main_classes,
-    }
-    return {
-        "sizes": packed(table.sizes),
-        "spreads": packed(table.spreads),
-        **{name: None if part is None else packed(part) for name, part in optional.items()},
-        "sheets": packed(table.sheets, "i4"),
-        "width": table.sheets.shape[1],
-        "parts": list(table.parts),
-    }
-
-
-def _packed_sprites(sprites: Sprites, samples: NDArray[np.int64]) -> dict[str, Any]:
-    return {"cell": sprites.cell, "side": sprites.side, "samples": packed(samples)}
-
-
-def _classes(labels: list[str] | None) -> tuple[NDArray[np.int64] | None, list[str]]:
-    """Numbers of the classes and their names; numbers sort as numbers."""
-    if labels is None:
-        return None, []
-    distinct = set(labels)
-    names = sorted(distinct, key=int) if all(map(str.isdecimal, distinct)) else sorted(distinct)
-    number = {name: position for position, name in enumerate(names)}
-    return np.array([number[label] for label in labels], np.int64), names
-
-
-def _common_start(names: list[str]) -> str:
-    """What all names begin with, up to a slash."""
-    if not names:
-        return ""
-    low, high = min(names), max(names)
-    same = next((i for i, (a, b) in enumerate(zip(low, high)) if a != b), len(low))  # noqa: B905
-    return low[: low.rfind("/", 0, same) + 1]
-
-
-def _joined(names: list[str], skip: int) -> str:
-    return "\n".join(name[skip:].replace("\n", " ") for name in names)
-
-
-def _on_grid(positions: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Places on a grid of 65,536 squares a side, in the proportions that they have."""
-    low, high = positions.min(axis=0), positions.max(axis=0)
-    side = max(float((high - low).max()), 1e-12)
-    centred = (positions - (low + high) / 2) / side + 0.5
-    grid: NDArray[np.int64] = np.clip(np.rint(centred * 65535), 0, 65535).astype(np.int64)
-    return grid

@@ -17,7 +17,7 @@ from mmdeepcluster.apis.run_history import Curve, log_folders, read_scalars
 from mmdeepcluster.engine import ConfigError, find_last_checkpoint, load_config, read_checkpoint
 
 # More clusterings than this are not told apart by eye, and each costs bytes per image.
-MAX_EPOCHS = 12
+MAX_EPOCHS, MAX_LABELS = 12, 6_000_000
 _LABELS = re.compile(r"labels_epoch_(\d+)\.npy$")
 
 
@@ -53,7 +53,7 @@ class RunFiles:
         checkpoint: The newest checkpoint, or None.
         figures: Content of ``report.json``, or None.
         samples: Content of ``samples.csv``, or None.
-        epochs: Labels int64 (N,) by epoch, ascending; at most ``MAX_EPOCHS``, of the whole length.
+        epochs: Labels int64 (N,) by epoch, ascending; see ``_epochs``, all of one length.
         num_label_files: Files ``labels_epoch_*.npy`` that there are.
         missing: What is not there or cannot be used, in sentences, by part of the report.
     """
@@ -181,29 +181,44 @@ def _samples(path: Path) -> SampleRows | None:
 
 
 def _epochs(folder: Path, missing: dict[str, str]) -> tuple[dict[int, NDArray[np.int64]], int]:
-    """Labels by epoch of at most ``MAX_EPOCHS`` files, the first and the last among them."""
+    """Labels by epoch of some files, the first and the last among them; the number of files.
+
+    At most ``MAX_EPOCHS`` files and, from the third on, ``MAX_LABELS`` labels.
+    """
     files = {}
     for path in folder.glob("labels_epoch_*.npy"):
         match = _LABELS.search(path.name)
         if match:
             files[int(match[1])] = path
-    order = sorted(files)
-    if len(order) > MAX_EPOCHS:
-        places = np.unique(np.linspace(0, len(order) - 1, MAX_EPOCHS).round().astype(int))
-        chosen = [order[place] for place in places]
-    else:
-        chosen = order
     found: dict[int, NDArray[np.int64]] = {}
-    for epoch in chosen:
-        try:
-            labels = np.load(files[epoch], allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            missing["epochs"] = f"{files[epoch].name} cannot be read ({error})"
-            continue
-        if labels.ndim == 1 and len(labels) and labels.min() >= 0:
-            found[epoch] = labels.astype(np.int64)
-    length = len(next(reversed(found.values()))) if found else 0
-    kept = {epoch: labels for epoch, labels in found.items() if len(labels) == length}
-    if len(kept) < len(found):
-        missing["epochs"] = "some labels_epoch_*.npy are of another number of images; left out"
-    return kept, len(order)
+    order = sorted(files)
+    for epoch in reversed(order):  # the newest that can be read says how many images there are
+        labels = _labels(files[epoch], missing)
+        if labels is not None:
+            found[epoch] = labels
+            break
+    if not found:
+        return {}, len(order)
+    length = len(next(iter(found.values())))
+    number = max(2, min(MAX_EPOCHS, MAX_LABELS // length))
+    places = np.linspace(0, len(order) - 1, min(number, len(order))).round().astype(int)
+    for epoch in [order[place] for place in places]:
+        labels = found[epoch] if epoch in found else _labels(files[epoch], missing)
+        if labels is not None and len(labels) == length:
+            found[epoch] = labels
+        elif labels is not None:
+            missing["epochs"] = "some labels_epoch_*.npy are of another number of images; left out"
+    return dict(sorted(found.items())), len(order)
+
+
+def _labels(path: Path, missing: dict[str, str]) -> NDArray[np.int64] | None:
+    """Labels of one file; None where it cannot be read, or holds no clusters yet."""
+    try:
+        labels = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        missing["epochs"] = f"{path.name} cannot be read ({error})"
+        return None
+    if labels.ndim != 1 or not len(labels) or labels.min() < 0:
+        return None
+    found: NDArray[np.int64] = labels.astype(np.int64)
+    return found

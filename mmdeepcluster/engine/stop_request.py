@@ -42,8 +42,10 @@ class StopRequest:
 
     def agreed(self) -> int:
         """The number of a signal that any process was sent so far, or 0; collective."""
-        self._number = agree_on_largest(self._number)
-        return self._number
+        found = agree_on_largest(self._number)
+        if found:  # else a signal may have come while the processes agreed: it is for the next time
+            self._number = found
+        return found
 
     def _note(self, number: int, frame: Any) -> None:
         self._number = number

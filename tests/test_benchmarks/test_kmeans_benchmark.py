@@ -1,20 +1,13 @@
 """The benchmark of k-means as a user runs it, at a tiny size; times are not asserted."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from tool_runs import run_apart
 
 
 def call(*arguments):
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "benchmarks/kmeans.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    return run_apart("benchmarks/kmeans.py", *arguments)
 
 
 @pytest.mark.slow

@@ -1,14 +1,11 @@
 """The benchmark of the memory as a user runs it, at a tiny size; times are not asserted."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tool_runs import run_apart
 
-ROOT = Path(__file__).parents[2]
 TINY = {
     "num-samples": 4000,
     "small-samples": 1000,
@@ -25,9 +22,7 @@ TINY = {
 
 
 def call(*arguments):
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "benchmarks/odc_memory.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    return run_apart("benchmarks/odc_memory.py", *arguments)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux")

@@ -1,22 +1,15 @@
 """The benchmark of PCA whitening as a user runs it, at a tiny size; times are not asserted."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from tool_runs import run_apart
 
 
 def test_error_is_that_of_faiss(tmp_path):
     pytest.importorskip("faiss", reason="faiss is an optional extra")
     file = tmp_path / "result.json"
-    command = [sys.executable, "benchmarks/pca.py", "--small", "--threads", "1", "--json", file]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    run = run_apart("benchmarks/pca.py", "--small", "--threads", 1, "--json", file)
     assert run.returncode == 0, run.stderr[-2000:]
     result = json.loads(file.read_text())
     errors = result["error_against_fp64"]

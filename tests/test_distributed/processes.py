@@ -8,12 +8,10 @@ import socket
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from tool_runs import PRELOAD
 
-# Processes are forked from a server that has imported what takes seconds and started no thread; it
-# lives as long as the tests of this worker.
-multiprocessing.set_forkserver_preload(
-    ["mmdeepcluster.apis", "pytest", "sklearn.datasets", "torch.multiprocessing"]
-)
+# The server lives as long as the tests of this worker.
+multiprocessing.set_forkserver_preload(PRELOAD)
 
 
 def run_processes(function, world_size, *args):

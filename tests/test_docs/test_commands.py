@@ -100,6 +100,18 @@ def test_a_script_says_why_it_is_not_run():
             assert [kind for kind, _, _ in marks] == ["not run"], f"{path.name}:{first}"
 
 
+def test_no_command_hides_in_a_block_without_a_language():
+    hidden = [
+        f"{path.name}:{first}: {line}"
+        for path in pages()
+        for language in ("", "text", "console", "shell")
+        for first, lines, _ in blocks(path, language)
+        for line in lines
+        if re.match(r"^\$? *(python|pip|tools/)", line)
+    ]
+    assert not hidden, "put them between ```sh and ```:\n" + "\n".join(hidden)
+
+
 def test_no_command_hides_in_an_indented_block():
     hidden = [
         f"{path.name}:{number}: {line.strip()}"

@@ -166,3 +166,18 @@ def test_twenty_kills_at_random(tmp_path):
 def read_iteration(work_dir):
     path = find_last_checkpoint(work_dir)
     return -1 if path is None else read_checkpoint(path)["meta"]["iter"]
+
+
+def test_a_signal_that_comes_while_the_processes_agree_is_for_the_next_time(monkeypatch):
+    request = StopRequest()
+
+    def agree(number):
+        signal.raise_signal(signal.SIGUSR1)
+        return number
+
+    name = "mmdeepcluster.engine.stop_request.agree_on_largest"
+    with request.listening():
+        monkeypatch.setattr(name, agree)
+        assert request.agreed() == 0  # as the other process, which was sent none
+        monkeypatch.setattr(name, lambda number: number)
+        assert request.noted and request.agreed() == signal.SIGUSR1

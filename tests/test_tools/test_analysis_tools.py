@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from here import ROOT, run_here
 from PIL import Image
+from tool_runs import ROOT, run_here
 
 DIGITS = "configs/odc/odc_lenet5_digits.py"
 PHOTOS = "configs/deepercluster/deepercluster_convnet_photos.py"

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from here import ROOT, run_apart, run_here
 from PIL import Image
+from tool_runs import ROOT, run_apart, run_here
 
 DIGITS = "configs/odc/odc_lenet5_digits.py"
 FAST = [

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from here import ROOT, run_here
 from PIL import Image
+from tool_runs import ROOT, run_here
 
 from mmdeepcluster.apis import ClusterModel, export_model, train
 from mmdeepcluster.apis.cluster_tree import TREE

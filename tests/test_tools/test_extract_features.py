@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from here import run_here
 from PIL import Image
+from tool_runs import run_here
 from torchvision import models
 
 from mmdeepcluster.apis.untrained import untrained_algorithm

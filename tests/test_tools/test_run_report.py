@@ -1,6 +1,7 @@
 """The run report (R29, R54, R55, R69), opened in a browser as a person would."""
 
 import contextlib
+import csv
 import os
 import shutil
 from io import BytesIO
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from here import ROOT, run_here
 from PIL import Image
+from tool_runs import ROOT, run_here
 
 from mmdeepcluster.apis import train, write_report
 
@@ -225,6 +226,33 @@ def test_map_and_neighbours(browser, work_dir):
         assert lit == [7]
         assert page.locator(".neighbor-row").count() == 12
         assert page.locator(".neighbor-row").first.locator(".thumb").count() == 9
+
+
+def test_a_large_run_names_what_it_shows(browser, work_dir, tmp_path, monkeypatch):
+    rows = list(csv.DictReader((work_dir / "samples.csv").open()))
+    monkeypatch.setattr("mmdeepcluster.apis.report_values.MOST_NAMED", len(rows) - 1)
+    monkeypatch.setattr("mmdeepcluster.apis.run_files.MAX_LABELS", 3 * len(rows))
+    path = write_report(work_dir, tmp_path / "large.html", map_images=40, images_per_cluster=3)
+    with opened(browser, path) as page:
+        assert (
+            "samples.csv has all" in page.locator("section[aria-labelledby=clusters]").inner_text()
+        )
+        epochs = page.locator("#epoch-a option").all_inner_texts()
+        assert sum(name.startswith("epoch ") for name in epochs) == 3
+        named = page.evaluate("Array.from(samples.named)")
+        assert 40 <= len(named) <= 40 + 3 * 20
+        held = page.evaluate("Array.from(samples.named, (i) => samples.name(i))")
+        assert held == [rows[sample]["path"] for sample in named]
+        other = min(set(range(len(rows))) - set(named))
+        assert page.evaluate(f"samples.name({other})") == f"image {other}"
+        # a name is found in the cluster that its image is in
+        page.select_option("#cluster-scope", "file")
+        page.fill("#cluster-search", held[-1])
+        page.locator("#cluster-list .note", has_text="such as").first.wait_for()
+        matches = page.evaluate("[...clusterBrowser.matches.values()]")
+        assert {"count": 1, "first": named[-1]} in matches
+        clusters = page.evaluate("[...clusterBrowser.matches.keys()]")
+        assert int(rows[named[-1]]["cluster"]) in clusters
 
 
 def test_neighbours_are_the_nearest(browser, work_dir):

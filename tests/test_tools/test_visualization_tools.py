@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from here import run_here
+from tool_runs import run_here
 
 ODC = "configs/odc/odc_lenet5_digits.py"
 DEEPCLUSTER = "configs/deepcluster/deepcluster_lenet5_digits.py"

@@ -71,19 +71,29 @@ const samples = {
   classNames: report.class_names,
   namesHeld: null,
   namesSearched: null,
+  /* Of a large run the names of the images that are shown: these, and the place of each. */
+  named: unpacked(report.named),
+  places: null,
   names() {
     if (!this.namesHeld) this.namesHeld = report.names ? report.names.split("\n") : [];
     return this.namesHeld;
   },
-  searched() {
+  /* Calls with each name in small letters, and its image. */
+  searched(action) {
     if (!this.namesSearched) this.namesSearched = this.names().map((name) => (report.name_start + name).toLowerCase());
-    return this.namesSearched;
+    this.namesSearched.forEach((name, place) => action(name, this.named ? this.named[place] : place));
   },
-  name(i) { return report.names === null ? `image ${i}` : report.name_start + this.names()[i]; },
+  knownName(i) {
+    if (this.named && !this.places) this.places = new Map(Array.from(this.named, (sample, place) => [sample, place]));
+    const name = this.names()[this.named ? this.places.get(i) : i];
+    return name === undefined ? null : report.name_start + name;
+  },
+  name(i) { return this.knownName(i) ?? `image ${i}`; },
   link(i) {
     // a name that is no Unicode has no address
-    if (report.link_base === null || /\p{Surrogate}/u.test(this.name(i))) return null;
-    return report.link_base + this.name(i).split("/").map(encodeURIComponent).join("/");
+    const name = this.knownName(i);
+    if (report.link_base === null || name === null || /\p{Surrogate}/u.test(name)) return null;
+    return report.link_base + name.split("/").map(encodeURIComponent).join("/");
   },
   className(i) { return this.classes ? this.classNames[this.classes[i]] : null; },
   describe(i) {

@@ -142,7 +142,7 @@ const clusterBrowser = clusters && {
   byFile(query, chosen) {
     if (byId("cluster-scope").value === "any" && /^\d+$/.test(query)) return;
     this.matches = new Map();
-    samples.searched().forEach((name, i) => {
+    samples.searched((name, i) => {
       if (!name.includes(query)) return;
       const cluster = samples.clusters[i];
       chosen.add(cluster);

@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 # The server that processes are forked from has imported what takes seconds and runs no thread.
-multiprocessing.set_forkserver_preload(
-    ["mmdeepcluster.apis", "pytest", "sklearn.datasets", "torch.multiprocessing"]
-)
+PRELOAD = ["mmdeepcluster.apis", "pytest", "sklearn.datasets", "torch.multiprocessing"]
+multiprocessing.set_forkserver_preload(PRELOAD)
 
 
 class Ended(NamedTuple):

@@ -21,7 +21,7 @@ from mmdeepcluster.apis.plot_curves import plot_curves
 from mmdeepcluster.apis.publish import Published, model_card, publish
 from mmdeepcluster.apis.result_table import read_cards, results_markdown, with_papers
 from mmdeepcluster.apis.run_history import read_scalars
-from mmdeepcluster.apis.run_report import write_report
+from mmdeepcluster.apis.run_reports import write_report
 from mmdeepcluster.apis.sweep import run_sweep
 from mmdeepcluster.apis.sweep_plan import load_sweep
 from mmdeepcluster.apis.trace_schedule import trace_schedule, write_schedule

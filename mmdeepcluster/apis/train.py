@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from mmdeepcluster.apis.run_report import write_report
+from mmdeepcluster.apis.run_reports import write_report
 from mmdeepcluster.engine import (
     ConfigError,
     DeepClusterRunner,

@@ -230,8 +230,8 @@ def test_map_and_neighbours(browser, work_dir):
 
 def test_a_large_run_names_what_it_shows(browser, work_dir, tmp_path, monkeypatch):
     rows = list(csv.DictReader((work_dir / "samples.csv").open()))
-    monkeypatch.setattr("mmdeepcluster.apis.report_values.MOST_NAMED", len(rows) - 1)
-    monkeypatch.setattr("mmdeepcluster.apis.run_files.MAX_LABELS", 3 * len(rows))
+    monkeypatch.setattr("mmdeepcluster.apis.run_reports.values.MOST_NAMED", len(rows) - 1)
+    monkeypatch.setattr("mmdeepcluster.apis.run_reports.files.MAX_LABELS", 3 * len(rows))
     path = write_report(work_dir, tmp_path / "large.html", map_images=40, images_per_cluster=3)
     with opened(browser, path) as page:
         assert (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmdeepcluster.apis.run_clusters import (
+from mmdeepcluster.apis.run_reports.clusters import (
     cluster_table,
     confusion,
     default_images_per_cluster,

@@ -15,7 +15,7 @@ from mmengine.device import get_device
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmdeepcluster.apis.run_files import RunFiles
+from mmdeepcluster.apis.run_reports.files import RunFiles
 from mmdeepcluster.clustering import l2_normalize
 from mmdeepcluster.datasets import BaseImageDataset, ImageView, build_eval_loader
 from mmdeepcluster.engine import ConfigError, derive_seed, load_source, open_images, share_cores

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdeepcluster.apis.run_clusters import ClusterTable
+from mmdeepcluster.apis.run_reports.clusters import ClusterTable
 from mmdeepcluster.visualization.packed import packed
 from mmdeepcluster.visualization.sprites import Sprites
 

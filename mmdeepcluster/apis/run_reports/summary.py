@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any
 
-from mmdeepcluster.apis.run_files import RunFiles
+from mmdeepcluster.apis.run_reports.files import RunFiles
 
 _LINE = re.compile(r"^(data|clusters|model|training|device) {2,}(\S.*)$", re.MULTILINE)
 _MAX_WARNINGS = 20

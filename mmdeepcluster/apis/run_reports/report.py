@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from mmdeepcluster.apis.report_content import ReportGatherer, ReportOptions
-from mmdeepcluster.apis.run_files import read_run
+from mmdeepcluster.apis.run_reports.content import ReportGatherer, ReportOptions
+from mmdeepcluster.apis.run_reports.files import read_run
 from mmdeepcluster.datasets import BaseImageDataset
 from mmdeepcluster.engine import ConfigError, write_atomically
 from mmdeepcluster.visualization import check_embedding

@@ -8,29 +8,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdeepcluster.apis.report_values import (
-    class_numbers,
-    on_grid,
-    packed_names,
-    packed_sprites,
-    packed_table,
-)
-from mmdeepcluster.apis.run_clusters import (
+from mmdeepcluster.apis.run_reports.clusters import (
     ClusterTable,
     cluster_table,
     confusion,
     default_images_per_cluster,
     follow_ids,
 )
-from mmdeepcluster.apis.run_files import RunFiles, SampleRows, labels_of_checkpoint
-from mmdeepcluster.apis.run_images import (
+from mmdeepcluster.apis.run_reports.files import RunFiles, SampleRows, labels_of_checkpoint
+from mmdeepcluster.apis.run_reports.images import (
     FeatureMap,
     feature_map,
     link_base,
     open_run_images,
     thumbnails,
 )
-from mmdeepcluster.apis.run_summary import figure_rows, run_facts, run_warnings
+from mmdeepcluster.apis.run_reports.summary import figure_rows, run_facts, run_warnings
+from mmdeepcluster.apis.run_reports.values import (
+    class_numbers,
+    on_grid,
+    packed_names,
+    packed_sprites,
+    packed_table,
+)
 from mmdeepcluster.datasets import BaseImageDataset
 from mmdeepcluster.engine import ConfigError, sample_chunks
 from mmdeepcluster.visualization.curve_panels import curve_panels

@@ -81,12 +81,6 @@ def read_source(app, docname, source):
         source[0] = (ROOT / path).read_text(encoding="utf-8").replace("](docs/", "](")
         # Folders between the page and the root of the repository.
         source[0] = source[0].replace("](" + "../" * path.count("/") + "docs/", "](")
-    if docname == "index":
-        pages = (path.stem for path in Path(app.srcdir).glob("*.md"))
-        others = [page for page in sorted(pages) if f"\n{page}\n" not in source[0]]
-        source[0] = source[0].replace(
-            "{others}", "\n".join(page for page in others if page != "index")
-        )
     for docname_there, path in MIRRORED.items():
         for prefix in ("", "../"):
             source[0] = source[0].replace(f"]({prefix}{path}", f"]({docname_there}.md")

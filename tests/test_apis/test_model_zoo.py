@@ -107,3 +107,6 @@ def test_a_wheel_brings_configs_and_tools(tmp_path):
     assert Path(package).parent == site and names == list_models()
     assert Path(config) == site / ".mim" / "configs" / "odc" / "odc_r50.py"
     assert (site / ".mim" / "tools" / "train.py").is_file()
+    assets = ROOT / "mmdeepcluster" / "visualization" / "assets"
+    found = {path.name for path in (site / "visualization" / "assets").iterdir()}
+    assert found == {path.name for path in assets.iterdir()}

@@ -17,7 +17,9 @@ COMMANDS = commands()
 # A command that stands on several pages is run once.
 FIRST = [one for one in COMMANDS if one is next(c for c in COMMANDS if c.text == one.text)]
 # Of other programs, which are not parsed.
-FOREIGN = re.compile(r"^(\.|python -m venv|pytest|ruff|mypy|bash|git|sbatch|scancel|mpirun)( |$)")
+FOREIGN = re.compile(
+    r"^(\.|python -m (venv|sphinx)|pytest|ruff|mypy|bash|git|sbatch|scancel|mpirun)( |$)"
+)
 
 
 def runs(command):

@@ -48,6 +48,7 @@ SCRIPTS = (
     Script("extraction", "P10: extract_features beside a bare loop", quick=("--images", "32")),
     Script("step_options", "switches of the training step", gib=4),
     Script("threads", "threads of torch and data workers", cores=2),
+    Script("report_page", "R55: opening and scrolling a run report", packages=("playwright",)),
     Script("lightly_step", "a step of SimCLR from lightly, a yardstick", packages=("lightly",)),
     Script("scaling", "what sizes cost that fit no machine", gib=4),
 )

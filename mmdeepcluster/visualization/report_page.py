@@ -18,6 +18,7 @@ SCRIPTS = (
     "report_map.js",
     "report_classes.js",
 )
+MAX_COLORS = 40
 PARTS = ("curves", "clusters", "epochs", "map", "neighbors", "classes")
 
 
@@ -180,7 +181,9 @@ def _options(pairs: Sequence[tuple[str, str]]) -> str:
 def _map(content: ReportContent) -> str:
     groups = [("cluster", "cluster")]
     if content.values.get("classes"):
-        groups.append(("class", "class"))
+        # More colours than these are not told apart.
+        few = len(content.values["class_names"]) <= MAX_COLORS < content.values["num_clusters"]
+        groups.insert(0 if few else 1, ("class", "class"))
     shown = content.values.get("map") or {}
     return f"""<p class="faint">{_text(shown.get("text", ""))} Neighbours in the map are neighbours
 for the network; distances between far groups, and the sizes of groups, mean nothing.</p>
@@ -205,7 +208,8 @@ clicked, or with Ctrl. Keys: arrows go from image to image, + and &minus; zoom, 
 
 _CURVES = '<div class="charts" id="chart-grid"></div>'
 _EPOCHS = """<p class="faint">Clusters are paired by stable ids: a cluster has the id of the one
-before it that holds most of its images. A button shows which images stayed, came and left.</p>
+before it that has most images in common with it. The end is what samples.csv holds. A button shows
+which images stayed, came and left.</p>
 <div class="controls">
 <label>From<select id="epoch-a"></select></label>
 <label>to<select id="epoch-b"></select></label>

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,16 @@ def test_cycle(tmp_path):
     shares = [cycle[f"training share_{name}"] for name in ("step", "data", "rest")]
     assert sum(shares) == pytest.approx(1.0)
     assert set(result["extraction"]) == {"bare", "ours"}
+
+
+def test_report_page(tmp_path):
+    pytest.importorskip("playwright")
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        pytest.skip("no Chromium on the PATH")
+    result = small(tmp_path, "report_page")
+    assert 0.05 < result["megabytes"] < 5 and result["load_seconds"]["median"] > 0
+    assert set(result["scroll_milliseconds"]) == {"#cluster-list", "#epoch-list"}
+    assert all(row["frames"] == 30 for row in result["scroll_milliseconds"].values())
 
 
 def test_label_swap(tmp_path):

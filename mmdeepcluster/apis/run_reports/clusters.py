@@ -15,7 +15,6 @@ from mmdeepcluster.evaluation import cluster_entropies
 IMAGES_PER_CLUSTER = 12
 # So many thumbnails of 64 pixels are about 40 MB.
 _MOST_IMAGES = 20_000
-_MIN_OVERLAP = 0.5
 # A heat map of more has cells below a pixel.
 MAX_ROWS, MAX_COLUMNS = 400, 100
 _NO_IMAGE = -1
@@ -127,18 +126,22 @@ def follow_ids(
 ) -> list[NDArray[np.int64]]:
     """Stable id of each cluster in clusterings of the same images, one after the other.
 
-    A cluster takes over the id of the one before that holds the same images, as
-    :func:`~mmdeepcluster.apis.stable_ids.match_ids` matches them; a new one gets a new id.
+    A cluster takes over the id of the one before that has most images in common with it, as
+    :func:`~mmdeepcluster.apis.stable_ids.match_ids` matches them; a new one gets a new id. In
+    common must be a tenth of the images of the smaller of both, of few clusters 4 / K but no more
+    than half. While ODC trains, some epochs leave a cluster a quarter of its images, and those of
+    CIFAR-10 were matched to themselves all the same.
 
     Returns:
         For each clustering ids int64 (K,).
     """
+    least = min(0.5, max(0.1, 4 / num_clusters))
     found: list[NDArray[np.int64]] = []
     ids = first_ids(num_clusters)
     for position, labels in enumerate(clusterings):
         if position:
             before = found[-1][clusterings[position - 1]]
-            ids = match_ids(before, labels, num_clusters, ids.next_id, _MIN_OVERLAP)
+            ids = match_ids(before, labels, num_clusters, ids.next_id, least)
         found.append(ids.ids)
     return found
 

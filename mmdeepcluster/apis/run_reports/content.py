@@ -76,6 +76,7 @@ class ReportGatherer:
         rows = self._rows()
         values: dict[str, Any] = {
             "num_samples": 0,
+            "num_clusters": 0,
             "clusters": None,
             "distances": None,
             "classes": None,
@@ -182,6 +183,7 @@ class ReportGatherer:
         table = cluster_table(rows.clusters, rows.distances, classes, number, per_cluster)
         values |= {
             "num_samples": len(rows.clusters),
+            "num_clusters": number,
             "clusters": packed(rows.clusters),
             "distances": None if rows.distances is None else packed(rows.distances),
             "classes": None if classes is None else packed(classes),
@@ -215,7 +217,7 @@ class ReportGatherer:
             self._note("epochs", self.run.missing["epochs"])
         names = [f"epoch {epoch}" for epoch in epochs]
         clusterings = list(epochs.values())
-        last = "the end (samples.csv)" if self.run.samples is not None else "the checkpoint"
+        last = "the end" if self.run.samples is not None else "the checkpoint"
         banks = rows.bank_labels
         if banks is not None and clusterings and not np.array_equal(banks, clusterings[-1]):
             self._note(

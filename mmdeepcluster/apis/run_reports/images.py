@@ -144,7 +144,9 @@ def feature_map(
         space = f"{layer}, {rows.shape[1]} wide"
         if source.assigner is not None:
             rows = source.assigner.transform(rows)
-            space += f", as it is clustered ({rows.shape[1]} wide after the assigner's transform)"
+            space = (
+                f"{layer}, {rows.shape[1]} wide after the assigner's transform, as it is clustered"
+            )
         positions = embed_2d(rows.numpy(), method, derive_seed(seed, "embedding"))
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(" ".join(str(error).split())) from error

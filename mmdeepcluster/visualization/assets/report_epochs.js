@@ -80,7 +80,9 @@ const epochView = report.epochs.length > 1 && {
     lists.forEach((box) => box.dispatchEvent(new Event("shown")));
   },
   start() {
-    for (const [id, chosen] of [["epoch-a", 0], ["epoch-b", this.held.length - 1]]) {
+    // what the last epochs moved; the end differs from the last of them by what the assigner says
+    const last = this.held.length - 1, before = this.held[last].name.startsWith("epoch") ? last - 1 : last - 2;
+    for (const [id, chosen] of [["epoch-a", Math.max(0, before)], ["epoch-b", last]]) {
       const select = byId(id);
       this.held.forEach((epoch, i) => select.append(make("option", { value: i, selected: i === chosen }, epoch.name)));
       select.addEventListener("change", () => this.show());

@@ -93,8 +93,8 @@ _PANELS: tuple[tuple[str, str, Callable[[str], bool], str], ...] = (
         "Images per second",
         "images/s",
         _exactly("speed/images_per_second", "cycle/images_per_second"),
-        "Of the training (speed) and, where clusterings alternate with epochs, of the pass for "
-        "features (cycle).",
+        "Of the training and, where clusterings alternate with epochs, of the pass for the "
+        "features that are clustered.",
     ),
     (
         "Where the time of training goes",
@@ -104,6 +104,7 @@ _PANELS: tuple[tuple[str, str, Callable[[str], bool], str], ...] = (
     ),
     ("Learning rate", "", _exactly("lr"), ""),
 )
+_NAMES = {"speed/images_per_second": "training", "cycle/images_per_second": "features"}
 # Shown in another form, or counters.
 _LEFT_OUT = {"epoch", "iter", "base_lr", "epoch/largest_share", "clusters/largest_share"}
 _BY_EPOCH = ("epoch/", "cycle/", "speed/")
@@ -176,6 +177,8 @@ def _panel(
 
 def _short(name: str) -> str:
     """Name of a curve in its diagram, whose title says the rest."""
+    if name in _NAMES:
+        return _NAMES[name]
     last = name.rsplit("/", 1)[-1]
     return last.removeprefix("share_").removeprefix("seconds_").replace("_", " ")
 

@@ -43,7 +43,7 @@ def steps(data: Exploration, which: str) -> str:
 def _steps(found: Sequence[Step], name: str) -> str:
     items = [
         f"<li>{picture(step.picture, f'{name} after {step.name}', 'view')}"
-        f"<code>{escape(step.name)}</code></li>"
+        f"<code>{_breakable(step.name)}</code></li>"
         for step in found
     ]
     return figure(f'<ol class="steps">{"".join(items)}</ol>')
@@ -102,8 +102,8 @@ def _block(layer: Layer, highest: int) -> str:
 
 
 def _breakable(name: str) -> str:
-    """A name that may go on in the next line before a capital."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "<wbr>", escape(name))
+    """A name that may go on in the next line before a capital and behind a bracket."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\()", "<wbr>", escape(name))
 
 
 def _maps(image: OwnImage) -> str:

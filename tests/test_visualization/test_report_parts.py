@@ -78,6 +78,8 @@ def test_panels_of_what_was_logged():
         "epoch/max_size": ([0, 1], [50.0, 60.0]),
         "cycle/seconds_k-means": ([1], [2.0]),
         "speed/share_step": ([1], [0.9]),
+        "speed/images_per_second": ([1], [900.0]),
+        "cycle/images_per_second": ([1], [2000.0]),
         "my/own_scalar": ([1], [1.0]),
         "epoch": ([10], [1.0]),
     }
@@ -90,6 +92,8 @@ def test_panels_of_what_was_logged():
     assert sizes["marks"] == [{"value": 100.0, "name": "equal sizes: 100"}]
     assert panels["Seconds by phase"]["series"][0]["name"] == "k-means"
     assert panels["Where the time of training goes"]["series"][0]["name"] == "step"
+    rates = {one["name"]: one["values"] for one in panels["Images per second"]["series"]}
+    assert rates == {"training": [900.0], "features": [2000.0]}
     assert not panels["my/own_scalar"]["main"]
     assert "epoch" not in panels
 

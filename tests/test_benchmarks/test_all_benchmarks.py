@@ -78,6 +78,7 @@ def test_cycle(tmp_path):
     assert set(result["extraction"]) == {"bare", "ours"}
 
 
+@pytest.mark.slow
 def test_report_page(tmp_path):
     pytest.importorskip("playwright")
     if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):

@@ -109,7 +109,7 @@ def test_no_command_hides_in_a_block_without_a_language():
         for language in ("", "text", "console", "shell")
         for first, lines, _ in blocks(path, language)
         for line in lines
-        if re.match(r"^\$? *(python|pip|tools/)", line)
+        if re.match(r"^\$? *(python |pip |tools/)", line)
     ]
     assert not hidden, "put them between ```sh and ```:\n" + "\n".join(hidden)
 

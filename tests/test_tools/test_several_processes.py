@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
+from tool_runs import ROOT, run_here
 
-ROOT = Path(__file__).parents[2]
 DIGITS = "configs/odc/odc_lenet5_digits.py"
 FAST = [
     "default_hooks.clustering.label_warmup=0",
@@ -36,7 +37,7 @@ def start(tool, *arguments, **environment):
     )
 
 
-def test_stopped_resumed_and_measured(tmp_path):
+def test_stopped_and_resumed(tmp_path):
     work_dir = tmp_path / "run"
     options = [DIGITS, 2, "--work-dir", work_dir, "--resume", "--cfg-options", *FAST]
     running = start("dist_train.sh", *options, "train_cfg.max_epochs=2000")
@@ -57,11 +58,18 @@ def test_stopped_resumed_and_measured(tmp_path):
     assert "2 processes, each cpu" in output
     assert output.count("k-NN accuracy") == 1  # the main process alone speaks
 
-    out = tmp_path / "metrics.json"
-    running = start("dist_test.sh", DIGITS, work_dir / f"epoch_{last}.pth", 2, "--out", out)
+
+@pytest.mark.slow
+def test_measured(tmp_path):
+    short = ["train_cfg.max_epochs=2", "default_hooks.clustering.label_warmup=0"]
+    running = start("dist_train.sh", DIGITS, 2, "--work-dir", tmp_path, "--cfg-options", *short)
     output, _ = running.communicate(timeout=120)
     assert running.returncode == 0, output[-3000:]
-    report = json.loads((work_dir / "report.json").read_text())
+    out = tmp_path / "metrics.json"
+    running = start("dist_test.sh", DIGITS, tmp_path / "epoch_2.pth", 2, "--out", out)
+    output, _ = running.communicate(timeout=120)
+    assert running.returncode == 0, output[-3000:]
+    report = json.loads((tmp_path / "report.json").read_text())
     assert json.loads(out.read_text())["memory"] == report["memory"]
 
 
@@ -93,7 +101,15 @@ def test_a_process_that_dies_ends_the_others(tmp_path):
     assert "exitcode  : -9" in output and "rank      : 1" in output
 
 
-def test_torchrun_without_a_launcher_is_refused():
+def test_torchrun_without_a_launcher_is_refused(monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    last = run_here("train.py", DIGITS)
+    assert "torchrun started 2 processes but each would train alone" in last
+
+
+@pytest.mark.slow
+def test_torchrun_itself_without_a_launcher_is_refused():
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--master-port", "0", "tools/train.py", DIGITS]
     env = os.environ | {"PYTHONPATH": str(ROOT)}

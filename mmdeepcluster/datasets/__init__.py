@@ -16,6 +16,7 @@ from mmdeepcluster.datasets.loader import (
     TRANSFORM_BACKENDS,
     build_eval_loader,
     build_train_loader,
+    end_workers,
 )
 from mmdeepcluster.datasets.opencv_view import OpenCVView
 from mmdeepcluster.datasets.pil_loading import load_rgb
@@ -63,6 +64,7 @@ __all__ = [
     "build_eval_loader",
     "build_pipeline",
     "build_train_loader",
+    "end_workers",
     "find_unreadable",
     "given_images",
     "load_rgb",

@@ -156,6 +156,7 @@ class WorkerLoader:
     Attributes:
         dataset: the view, which MMEngine looks at.
         batch_sampler: where hooks set epochs, starts and labels.
+        decoder: the loader of torch.
         pipeline: the rest of the steps.
         device: where they are executed.
         loading: how batches are made, for people.
@@ -170,22 +171,22 @@ class WorkerLoader:
     ) -> None:
         self.dataset = view
         self.batch_sampler = decoder.batch_sampler
-        self._decoder = decoder
+        self.decoder = decoder
         self.pipeline = pipeline
         self.device = device
         self.loading = f"{decoder.num_workers} data workers, augmented on {device}"
 
     def decoded(self, draw: Draw) -> Tensor:
         """What a data worker makes of a draw (C, H, W), before the rest of the steps."""
-        sample: dict[str, Tensor] = self._decoder.dataset[draw]
+        sample: dict[str, Tensor] = self.decoder.dataset[draw]
         return sample["inputs"]
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return len(self._decoder)
+        return len(self.decoder)
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self._decoder:
+        for batch in self.decoder:
             images = batch["inputs"].to(self.device, non_blocking=True)
             yield {
                 "inputs": self.pipeline(images, batch["draw_seed"].numpy()),

@@ -169,3 +169,20 @@ def _worker_options(
         "persistent_workers": persistent_workers,
         "worker_init_fn": begin_worker,
     }
+
+
+def end_workers(loader: Any) -> None:
+    """Ends the data workers that a loader keeps for its next pass; that pass starts new ones.
+
+    torch ends them when the loader is collected. Of a runner and its hooks, which refer to each
+    other, pipes are then gone before the workers: torch waits 5 seconds for each of them, at
+    whatever moment that is, and closes pipes that others have opened since.
+
+    Args:
+        loader: what :func:`build_train_loader` or :func:`build_eval_loader` returned.
+    """
+    loader = getattr(loader, "decoder", loader)
+    iterator = getattr(loader, "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()  # has no public name in torch
+        loader._iterator = None

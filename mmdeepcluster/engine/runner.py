@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdeepcluster.clustering import Partition
+from mmdeepcluster.datasets import end_workers
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.checkpoint_io import (
     find_last_checkpoint,
@@ -72,9 +73,13 @@ class DeepClusterRunner(Runner):
         super().__init__(**kwargs)
 
     def train(self) -> nn.Module:
-        """Trains to the end, or until a signal asks it to save and stop."""
-        with self.stop_request.listening():
-            return super().train()
+        """Trains to the end, or until a signal asks it to save and stop; ends data workers."""
+        try:
+            with self.stop_request.listening():
+                return super().train()
+        finally:
+            for owner in (self._train_loop, *self._hooks):
+                end_workers(getattr(owner, "loader", getattr(owner, "dataloader", None)))
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Deals the memory to the processes and lets them share gradients.

@@ -120,12 +120,12 @@ def test_files_of_several_sizes_are_decoded_by_workers(photos, num_workers, log_
 
 def test_workers_make_the_steps_up_to_the_first_that_fixes_the_size(photos):
     found = loader(photos)
-    decoder = found._decoder.dataset
+    decoder = found.decoder.dataset
     assert [type(t).__name__ for t in decoder.pipeline.transforms] == [
         "RGB", "RandomResizedCrop", "PILToTensor",
     ]  # fmt: skip
     reference = {}
-    for batch in found._decoder:
+    for batch in found.decoder:
         rest = build_steps(found.dataset.pipeline.transforms[2:-1])
         changed = BatchPipeline(rest, first=2)(batch["inputs"].clone(), batch["draw_seed"].numpy())
         reference |= by_index([{**batch, "inputs": changed}])

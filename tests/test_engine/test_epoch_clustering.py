@@ -1,6 +1,7 @@
 """When DeepCluster clusters and halts; interrupted is uninterrupted (R1, R7, R9, R12, R13, R14)."""
 
 import json
+import multiprocessing
 import signal
 import sys
 from itertools import pairwise
@@ -193,3 +194,28 @@ def test_hook_and_method_must_fit(tmp_path):
         train(DIGITS, work_dir=tmp_path, options={"train_dataloader.sampler.mood": "official"})
     with pytest.raises(ConfigError, match=r"default_hooks.clustering.interval must be >= 1, got 0"):
         run(tmp_path, **{"default_hooks.clustering.interval": 0})
+
+
+@HOOKS.register_module()
+class NoteChildren(Hook):
+    """Notes the data workers at the end of each epoch."""
+
+    seen: list = []
+
+    def after_train_epoch(self, runner):
+        type(self).seen = multiprocessing.active_children()
+
+
+def test_no_data_worker_outlives_its_training(tmp_path):
+    # left to the garbage collector each would be waited for five seconds, at any moment later
+    before = set(multiprocessing.active_children())
+    options = {
+        "train_dataloader.num_workers": 1,
+        "eval_dataloader.num_workers": 1,
+        "eval_dataloader.in_memory_limit": 0,
+    }
+    run(tmp_path / "whole", custom_hooks=[{"type": "NoteChildren"}], **options)
+    assert len(set(NoteChildren.seen) - before) == 2
+    assert set(multiprocessing.active_children()) <= before
+    interrupt_training(run, tmp_path / "parts", 9, signal.SIGTERM, **options)
+    assert set(multiprocessing.active_children()) <= before

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmdeepcluster.datasets import OwnerSampler
+from mmdeepcluster.datasets import OwnerSampler, end_workers
 from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
@@ -86,7 +86,9 @@ class OnlineClusteringHook(Hook):
         calibrate(runner, self.calibration_passes)
         self.num_feature_passes += 1
         with cores_of_pass(self.loader):
-            return extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
+            features = extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
+        end_workers(self.loader)  # there is no other pass
+        return features
 
     def after_train_iter(
         self,

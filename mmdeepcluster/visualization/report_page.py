@@ -155,13 +155,15 @@ def _clusters(content: ReportContent) -> str:
     if content.values.get("distances"):
         sorts.append(("spread", "spread"))
     scopes = [("any", "everything"), ("id", "id"), ("file", "file name")]
+    sought = "id or file"
     if content.values.get("classes"):
+        sought = "id, class or file"
         sorts += [("purity", "purity"), ("entropy", "entropy")]
         scopes.insert(2, ("class", "class"))
     return f"""<p class="faint">Spread is the mean distance to the centroid. Thumbnails lead to the
 files where images are files. A cluster's button shows all its images.</p>
 <div class="controls" role="search">
-<label class="grow">Search<input id="cluster-search" type="search" placeholder="id, class or file"
+<label class="grow">Search<input id="cluster-search" type="search" placeholder="{sought}"
  autocomplete="off"></label>
 <label>in<select id="cluster-scope">{_options(scopes)}</select></label>
 <label>Sort by<select id="cluster-sort">{_options(sorts)}</select></label>
@@ -179,8 +181,9 @@ def _options(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _map(content: ReportContent) -> str:
-    groups = [("cluster", "cluster")]
+    groups, sought = [("cluster", "cluster")], "cluster id"
     if content.values.get("classes"):
+        sought += ", or class"
         # More colours than these are not told apart.
         few = len(content.values["class_names"]) <= MAX_COLORS < content.values["num_clusters"]
         groups.insert(0 if few else 1, ("class", "class"))
@@ -189,7 +192,7 @@ def _map(content: ReportContent) -> str:
 for the network; distances between far groups, and the sizes of groups, mean nothing.</p>
 <div class="controls">
 <label>Colour by<select id="map-color">{_options(groups)}</select></label>
-<label>Highlight<input id="map-highlight" type="search" placeholder="cluster id, or class"
+<label>Highlight<input id="map-highlight" type="search" placeholder="{sought}"
  autocomplete="off"></label>
 <label class="inline"><input id="map-images" type="checkbox"> draw images</label>
 <button type="button" id="map-in" aria-label="Zoom in">+</button>

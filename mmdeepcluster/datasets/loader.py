@@ -183,6 +183,6 @@ def end_workers(loader: Any) -> None:
     """
     loader = getattr(loader, "decoder", loader)
     iterator = getattr(loader, "_iterator", None)
-    if iterator is not None:
-        iterator._shutdown_workers()  # has no public name in torch
+    if hasattr(iterator, "_shutdown_workers"):  # has no public name in torch
+        iterator._shutdown_workers()
         loader._iterator = None

@@ -102,7 +102,7 @@ def test_a_wheel_brings_configs_and_tools(tmp_path):
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
     )
-    package, names, config = json.loads(found.stdout)
+    package, names, config = json.loads(found.stdout.splitlines()[0])  # then what get_model says
     site = tmp_path / "site" / "mmdeepcluster"
     assert Path(package).parent == site and names == list_models()
     assert Path(config) == site / ".mim" / "configs" / "odc" / "odc_r50.py"

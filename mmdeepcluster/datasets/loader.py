@@ -182,7 +182,7 @@ def end_workers(loader: Any) -> None:
         loader: what :func:`build_train_loader` or :func:`build_eval_loader` returned.
     """
     loader = getattr(loader, "decoder", loader)
-    iterator = getattr(loader, "_iterator", None)
+    iterator: Any = getattr(loader, "_iterator", None)
     if hasattr(iterator, "_shutdown_workers"):  # has no public name in torch
         iterator._shutdown_workers()
         loader._iterator = None

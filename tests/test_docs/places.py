@@ -42,6 +42,8 @@ STAND_FOR = (
     (r"\bOUT --format\b", "published/model.pth --format"),
     (r"--format FORMAT\b", "--format mmdeepcluster"),
     (r"\bPROCESSES\b", "2"),
+    (r"(tools/dist_extract\.sh \S+ \S+) 8\b", r"\1 2"),
+    (r"\ba\.jpg b\.jpg c\.jpg\b", "my_photos/000.jpg my_photos/001.jpg my_photos/002.jpg"),
     (r"\b(torchvision/resnet)50\b", r"\g<1>18"),
     (r"(?<==)a\.b=1\b", "log_level=INFO"),
     (r"\ba\.b=1\b", "log_level=INFO"),

@@ -9,6 +9,7 @@ import re
 import runpy
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -43,8 +44,28 @@ def run(checkout, text):
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(output.open("w"))))
         if found[0] in SHELL:
             subprocess.run(found, check=True, cwd=checkout)
+        elif found[0].endswith(".sh"):
+            _run_processes(checkout, found)
         else:
             _run_python(found)
+
+
+def _run_processes(checkout, found):
+    """Runs a script of tools/ that starts processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"PATH": path, "PORT": str(port), "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        found,
+        cwd=checkout,
+        env=os.environ | own,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert ended.returncode == 0, f"{shlex.join(found)}: {ended.stdout[-3000:]}"
 
 
 def _run_python(found):
@@ -112,7 +133,7 @@ def _check_config(args):
 
 def shrink(text):
     """A command that takes seconds: trainings of one epoch, small studies."""
-    if not re.search(r"\btools/train\.py\b", text) or "--help" in text:
+    if not re.search(r"\btools/(dist_train\.sh|train\.py)\b", text) or "--help" in text:
         return text
     epochs = RESUMED_EPOCHS if "--resume" in text else EPOCHS
     text = re.sub(r"\s\S*train_cfg\.max_epochs=\S+", "", text)

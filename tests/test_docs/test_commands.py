@@ -23,7 +23,7 @@ FOREIGN = re.compile(
 
 
 def runs(command):
-    return command.not_run is None and not command.text.split()[0].endswith(".sh")
+    return command.not_run is None
 
 
 def ids(found):

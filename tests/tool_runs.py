@@ -5,6 +5,8 @@ import io
 import multiprocessing
 import os
 import runpy
+import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -55,6 +57,27 @@ def run_apart(script, *arguments):
         process.join()
         texts = [path.read_text() for path in said]
         return Ended(process.exitcode, *texts, time.perf_counter() - begin)
+
+
+def free_port():
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_script(command, folder=ROOT, **environment):
+    """Starts a script of ``tools/`` that starts processes; what all say goes to its stdout."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"PYTHONPATH": str(ROOT), "PORT": str(free_port()), "PATH": path}
+    return subprocess.Popen(
+        list(map(str, command)),
+        cwd=folder,
+        env=os.environ | own | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def _become(script, arguments, said):

@@ -19,6 +19,7 @@ from mmdeepcluster.datasets.pipeline_trace import TO_TENSOR, final_image, to_pix
 from mmdeepcluster.engine import (
     ConfigError,
     ResolvedConfig,
+    config_seed,
     eval_loader,
     resolve_for_size,
     train_loader,
@@ -183,7 +184,7 @@ def _title(resolved: ResolvedConfig, phase: str, mode: str, epoch: int) -> str:
     text = f"{resolved.dataset!r}, {mode}"
     if phase == "eval":
         return f"{text}, eval_pipeline"
-    seed = (cfg.get("randomness") or {}).get("seed") or 0
+    seed = config_seed(cfg)
     executor = cfg.train_dataloader.get("transforms", "torchvision")
     return f"{text}, train_pipeline by {executor}, epoch {epoch}, seed {seed}"
 

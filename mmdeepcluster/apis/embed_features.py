@@ -16,6 +16,7 @@ from mmdeepcluster.apis.untrained import untrained_algorithm
 from mmdeepcluster.engine import (
     ConfigError,
     ResolvedConfig,
+    config_seed,
     derive_seed,
     eval_loader,
     load_algorithm,
@@ -109,7 +110,7 @@ def _choose(number: int, max_samples: int, seed: int) -> NDArray[np.int64]:
 def _network(resolved: ResolvedConfig, checkpoint: str | Path | None) -> BaseAlgorithm:
     if checkpoint is not None:
         return load_algorithm(resolved, checkpoint).to(get_device())
-    return untrained_algorithm(resolved, resolved.cfg.get("randomness", {}).get("seed") or 0)
+    return untrained_algorithm(resolved, config_seed(resolved.cfg))
 
 
 def _last_convolution(stage_names: Sequence[str]) -> str:

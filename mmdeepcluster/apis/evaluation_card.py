@@ -23,6 +23,7 @@ from mmdeepcluster.apis.benchmark import Benchmark, load_benchmark
 from mmdeepcluster.apis.card_text import card_markdown
 from mmdeepcluster.apis.protocols import layers_of, run_protocol
 from mmdeepcluster.engine import (
+    config_seed,
     file_digest,
     load_source,
     share_cores,
@@ -126,7 +127,7 @@ def _model(config: Any, cfg: Config, checkpoint: str | Path | None) -> dict[str,
         "config": None if file is None else str(file),
         "method": model["type"],
         "backbone": model["backbone"],
-        "seed": (cfg.get("randomness") or {}).get("seed") or 0,
+        "seed": config_seed(cfg),
         "checkpoint": None if checkpoint is None else str(checkpoint),
         "checkpoint_sha256": None if checkpoint is None else file_digest(Path(checkpoint)),
     }

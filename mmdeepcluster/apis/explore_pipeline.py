@@ -18,7 +18,7 @@ from mmdeepcluster.apis.exploration import (
     set_up,
     thumbnails,
 )
-from mmdeepcluster.engine import ConfigError, share_cores
+from mmdeepcluster.engine import ConfigError, share_cores, write_atomically
 from mmdeepcluster.visualization.exploration import Exploration
 from mmdeepcluster.visualization.explore_page import explore_page
 
@@ -71,7 +71,7 @@ def explore_pipeline(
     if out is not None:
         page = explore_page(exploration)
         try:
-            Path(out).write_text(page, encoding="utf-8")
+            write_atomically(Path(out), page)
         except OSError as error:
             raise ConfigError(f"--out {out}: {error}") from error
         print_log(f"written: {out} ({len(page) / 2**20:.1f} MiB)", "current")

@@ -18,17 +18,19 @@ from torch import Tensor, nn
 from mmdeepcluster.apis.exploration.network import spread
 from mmdeepcluster.apis.exploration.views import picture_of
 from mmdeepcluster.apis.unit_passes import Activations, activations, ascents, receptive_places
+from mmdeepcluster.apis.unopened import trusted_dataset
 from mmdeepcluster.datasets import BaseImageDataset, ImageView
 from mmdeepcluster.engine import (
     ConfigError,
     FeatureSource,
     ResolvedConfig,
-    build_dataset,
+    config_seed,
     derive_seed,
     eval_loader,
     load_source,
     prepare_config,
     share_cores,
+    write_atomically,
 )
 from mmdeepcluster.models import FeatureModel, fold_sobel
 from mmdeepcluster.visualization.explore_pictures import Picture
@@ -141,8 +143,8 @@ def _gather(
     steps: int | None,
 ) -> LearnedFeatures:
     cfg, model = source.cfg, source.model.to(get_device()).eval()
-    dataset = _open(cfg)
-    seed = (cfg.get("randomness") or {}).get("seed") or 0
+    dataset = trusted_dataset(cfg)
+    seed = config_seed(cfg)
     sample = np.random.default_rng(derive_seed(seed, "learned features")).permutation(len(dataset))
     sample = np.sort(sample[:num_images])
     cfg.eval_dataloader.num_workers = 0
@@ -169,13 +171,6 @@ def _short(origin: str) -> str:
     """Where weights are from, a file by its name alone."""
     kind, _, path = origin.partition(" ")
     return f"{kind} {Path(path).name}" if kind in ("checkpoint", "weights") else origin
-
-
-def _open(cfg: Config) -> BaseImageDataset:
-    config = dict(cfg.dataset)
-    if config["type"] in ("ImageFolder", "ImageList"):
-        config = {"unreadable": "trust", **config}  # those that are shown are read anyway
-    return build_dataset(config)
 
 
 def _of_layer(
@@ -287,7 +282,7 @@ def _write(folder: Path, found: LearnedFeatures) -> None:
         for layer in found.layers:
             Image.fromarray(top_sheet(layer)).save(folder / f"top_{layer.layer}.png")
             Image.fromarray(ascent_sheet(layer)).save(folder / f"ascent_{layer.layer}.png")
-        (folder / "learned_features.html").write_text(page, encoding="utf-8")
+        write_atomically(folder / "learned_features.html", page)
     except OSError as error:
         raise ConfigError(f"--out {folder}: {error}") from error
     print_log(f"written: {folder / 'learned_features.html'}, and its pictures", "current")

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmdeepcluster.apis.run_history import Curve as Series
-from mmdeepcluster.apis.run_history import counts_epochs, read_scalars
+from mmdeepcluster.apis.run_history import read_scalars
 from mmdeepcluster.engine import ConfigError, did_you_mean
 from mmdeepcluster.visualization import Curve, draw_curves, style_names
+from mmdeepcluster.visualization.curve_panels import Curve as Series
+from mmdeepcluster.visualization.curve_panels import counts_epochs
 
 AXES = ("iter", "epoch")
 # MMEngine logs the scalars of an iteration without what their names begin with in the hub.

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdeepcluster.engine import ConfigError
-
-Curve = tuple[list[int], list[float]]
-# Counted by epoch; everything else is counted by iteration.
-_BY_EPOCH = ("epoch/", "cycle/", "speed/")
+from mmdeepcluster.visualization.curve_panels import Curve, counts_epochs
 
 
 def log_folders(work_dir: str | Path) -> list[Path]:
@@ -44,11 +41,6 @@ def scalar_files(run: str | Path) -> list[Path]:
     if place.is_file():
         return [place]
     return [folder / "vis_data" / "scalars.json" for folder in log_folders(place)]
-
-
-def counts_epochs(name: str) -> bool:
-    """Whether the steps of a scalar are epochs; otherwise they are iterations."""
-    return name.startswith(_BY_EPOCH)
 
 
 def read_scalars(work_dir: str | Path) -> dict[str, Curve]:

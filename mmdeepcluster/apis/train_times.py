@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdeepcluster.apis.run_history import Curve, read_scalars, scalar_files
+from mmdeepcluster.apis.run_history import read_scalars, scalar_files
 from mmdeepcluster.engine import ConfigError
+from mmdeepcluster.visualization.curve_panels import Curve
 
 SHARES = ("step", "data", "rest")
 _RATE = "speed/images_per_second"

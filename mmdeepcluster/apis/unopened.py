@@ -76,6 +76,20 @@ def _without_looking(dataset: Mapping[str, Any], key: str, all_files: bool) -> d
     return found
 
 
+def trusted_dataset(cfg: Config) -> BaseImageDataset:
+    """The data set of a prepared config for a few of its images, which are read anyway.
+
+    Files are not all decoded beforehand, unless the config says how to deal with bad ones.
+
+    Raises:
+        ConfigError: The data set cannot be used.
+    """
+    config = dict(cfg.dataset)
+    if config["type"] in ("ImageFolder", "ImageList"):
+        config = {"unreadable": "trust", **config}
+    return build_dataset(config)
+
+
 def build_unallocated(cfg: Config) -> BaseAlgorithm:
     """The algorithm of a resolved config on the meta device, where it takes no memory.
 

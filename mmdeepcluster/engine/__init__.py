@@ -52,7 +52,7 @@ from mmdeepcluster.engine.sample_table import (
     write_left_out,
     write_table,
 )
-from mmdeepcluster.engine.seeding import derive_seed, seed_everything
+from mmdeepcluster.engine.seeding import config_seed, derive_seed, seed_everything
 from mmdeepcluster.engine.summary import describe, warn_if_short
 from mmdeepcluster.engine.threads import cores_of_pass, share_cores
 from mmdeepcluster.engine.trained_network import TrainedNetwork, build_network, load_trained
@@ -77,6 +77,7 @@ __all__ = [
     "build_dataset",
     "build_network",
     "build_runner",
+    "config_seed",
     "cores_of_pass",
     "cpu_has_bfloat16",
     "default_work_dir",

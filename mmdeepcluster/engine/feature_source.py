@@ -20,7 +20,7 @@ from mmdeepcluster.datasets import BaseImageDataset
 from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.resolve_config import build_dataset, prepare_config
 from mmdeepcluster.engine.runner import IDENTITY
-from mmdeepcluster.engine.seeding import seed_everything
+from mmdeepcluster.engine.seeding import config_seed, seed_everything
 from mmdeepcluster.engine.weights_in import read_weights, take_weights
 from mmdeepcluster.engine.zoo import is_zoo_name, torchvision_weights, zoo_config
 from mmdeepcluster.models import FeatureModel, TimmBackbone
@@ -110,7 +110,7 @@ def load_source(
         raise ConfigError(f"give --weights {weights} or {other}, not both")
     cfg = prepare_config(config if named is None else zoo_config(named, pretrained), options)
     if seed is None:
-        seed = (cfg.get("randomness") or {}).get("seed") or 0
+        seed = config_seed(cfg)
     found = None if checkpoint is None else read_weights(checkpoint)
     seed_everything(seed)
     model = _build(cfg)

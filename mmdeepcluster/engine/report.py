@@ -19,7 +19,7 @@ from mmdeepcluster.engine.evaluation_options import EvaluationOptions
 from mmdeepcluster.engine.launch import from_main
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
 from mmdeepcluster.engine.sample_table import write_table
-from mmdeepcluster.engine.seeding import derive_seed
+from mmdeepcluster.engine.seeding import config_seed, derive_seed
 from mmdeepcluster.engine.threads import cores_of_pass
 from mmdeepcluster.evaluation import (
     cluster_health,
@@ -68,7 +68,7 @@ def knn_score(
     labels = resolved.dataset.eval_labels
     if labels is None:
         return None
-    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    seed = config_seed(resolved.cfg)
     subset = _subset(len(labels), options.max_samples, seed)
     if features is None:
         loader = eval_loader(resolved, resolved.dataset, subset)
@@ -118,7 +118,7 @@ def untrained_scores(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> dict
     if labels is None:
         return {"knn_untrained": None, "features_untrained": None}
     options = EvaluationOptions.from_config(resolved.cfg)
-    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    seed = config_seed(resolved.cfg)
     subset = _subset(len(labels), options.max_samples, seed)
     loader = eval_loader(resolved, resolved.dataset, subset)
     features = _extract(algorithm, loader, ("neck", "backbone"), keep=_main_keeps())
@@ -155,7 +155,7 @@ def probe_score(
     layer = options.probe_layer
     if layer is None or heldout is None or labels is None or heldout.eval_labels is None:
         return None
-    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    seed = config_seed(resolved.cfg)
     subset = _subset(len(labels), options.max_samples, seed)
     if subset is not None or features is None:
         loader = eval_loader(resolved, resolved.dataset, subset)
@@ -225,7 +225,7 @@ def finalize(resolved: ResolvedConfig, algorithm: BaseAlgorithm) -> FinalResult 
     assigner = algorithm.finalize(features["neck"], labels, share)
     own = assigner.assign(features["neck"], algorithm.data_preprocessor.device)
     assignment = Assignment(*(share.gather(column) for column in own))
-    seed = resolved.cfg.get("randomness", {}).get("seed", 0)
+    seed = config_seed(resolved.cfg)
     sample = _gather_subset(features["neck"], share, options.max_samples, seed)
     if not is_main_process():
         return None

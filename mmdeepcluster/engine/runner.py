@@ -36,7 +36,7 @@ from mmdeepcluster.engine.partial_state import (
     whole_weights,
 )
 from mmdeepcluster.engine.resolve_config import ResolvedConfig
-from mmdeepcluster.engine.seeding import random_state
+from mmdeepcluster.engine.seeding import config_seed, random_state
 from mmdeepcluster.engine.stop_request import StopRequest
 from mmdeepcluster.engine.weights_in import read_weights, revised, take_weights
 from mmdeepcluster.models import BaseAlgorithm
@@ -447,7 +447,7 @@ def load_algorithm(resolved: ResolvedConfig, path: str | Path) -> BaseAlgorithm:
     """
     cfg = resolved.cfg
     algorithm = build_algorithm(resolved)
-    seed = cfg.get("randomness", {}).get("seed") or 0
+    seed = config_seed(cfg)
     algorithm.shard(Partition(algorithm.num_samples, seed, get_rank(), get_world_size()))
     try:
         fingerprint = resolved.dataset.fingerprint()

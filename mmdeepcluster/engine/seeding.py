@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ def derive_seed(seed: int, purpose: str, *position: int) -> int:
     entropy = [seed, zlib.crc32(purpose.encode()), *position]
     state = np.random.SeedSequence(entropy).generate_state(2, np.uint32)
     return (int(state[0]) << 31) ^ int(state[1])
+
+
+def config_seed(cfg: Mapping[str, Any]) -> int:
+    """``randomness.seed`` of a config, 0 where it has none."""
+    return (cfg.get("randomness") or {}).get("seed") or 0
 
 
 def seed_everything(seed: int) -> None:

@@ -130,7 +130,7 @@ def curve_panels(
     panels, used = [], set(_LEFT_OUT)
     for title, unit, wanted, hint in _PANELS:
         for by_epoch in (False, True):
-            names = [name for name in scalars if wanted(name) and _by_epoch(name) == by_epoch]
+            names = [name for name in scalars if wanted(name) and counts_epochs(name) == by_epoch]
             used |= set(names)
             if names:
                 panels.append(_panel(title, unit, hint, names, scalars, marks.get(title, [])))
@@ -139,7 +139,8 @@ def curve_panels(
     return [panel for panel in panels if any(one["steps"] for one in panel["series"])]
 
 
-def _by_epoch(name: str) -> bool:
+def counts_epochs(name: str) -> bool:
+    """Whether the steps of a scalar are epochs; otherwise they are iterations."""
     return name.startswith(_BY_EPOCH)
 
 
@@ -167,7 +168,7 @@ def _panel(
     return {
         "title": title,
         "unit": unit,
-        "x": "epoch" if _by_epoch(names[0]) else "iteration",
+        "x": "epoch" if counts_epochs(names[0]) else "iteration",
         "hint": hint,
         "main": main,
         "marks": marks,

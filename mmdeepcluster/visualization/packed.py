@@ -12,7 +12,7 @@ _KINDS = {"u1": "Uint8", "u2": "Uint16", "u4": "Uint32", "i4": "Int32", "f4": "F
 
 
 def packed(array: ArrayLike, kind: str | None = None) -> dict[str, str]:
-    """An array for ``pageData``; ``unpacked`` of ``packed.js`` makes the typed array of it.
+    """An array for ``pageData``; ``unpacked`` of ``report_base.js`` makes the typed array of it.
 
     Args:
         array: Numbers of any shape; rows follow one another.

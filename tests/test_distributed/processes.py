@@ -3,12 +3,11 @@
 import multiprocessing
 import os
 import pickle
-import socket
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from tool_runs import PRELOAD
+from tool_runs import PRELOAD, free_port
 
 # The server lives as long as the tests of this worker.
 multiprocessing.set_forkserver_preload(PRELOAD)
@@ -16,14 +15,11 @@ multiprocessing.set_forkserver_preload(PRELOAD)
 
 def run_processes(function, world_size, *args):
     """Calls ``function(*args)`` in each process of a group; the results by rank."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     results = multiprocessing.get_context("forkserver").SimpleQueue()
     environment = os.environ | {
         "WORLD_SIZE": str(world_size),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(free_port()),
         "OMP_NUM_THREADS": "1",
     }
     processes = mp.start_processes(

@@ -9,7 +9,6 @@ import re
 import runpy
 import shlex
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT, words
 from places import provide, stand_in
+from tool_runs import start_script
 
 # Trainings are cut to this many epochs, two where they go on from one.
 EPOCHS, RESUMED_EPOCHS = 1, 2
@@ -45,27 +45,11 @@ def run(checkout, text):
         if found[0] in SHELL:
             subprocess.run(found, check=True, cwd=checkout)
         elif found[0].endswith(".sh"):
-            _run_processes(checkout, found)
+            running = start_script(found, checkout)
+            said, _ = running.communicate()
+            assert running.returncode == 0, f"{shlex.join(found)}: {said[-3000:]}"
         else:
             _run_python(found)
-
-
-def _run_processes(checkout, found):
-    """Runs a script of tools/ that starts processes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"PATH": path, "PORT": str(port), "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(
-        found,
-        cwd=checkout,
-        env=os.environ | own,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert ended.returncode == 0, f"{shlex.join(found)}: {ended.stdout[-3000:]}"
 
 
 def _run_python(found):

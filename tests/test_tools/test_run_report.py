@@ -15,10 +15,6 @@ from tool_runs import ROOT, run_here
 from mmdeepcluster.apis import train, write_report
 
 DIGITS = ROOT / "configs/odc/odc_lenet5_digits.py"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHORT = {
     "train_cfg.max_epochs": 4,
     "train_dataloader.num_workers": 0,
@@ -38,17 +34,6 @@ def work_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits run")
     train(DIGITS, work_dir=folder, options=SHORT)
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium (chromium, chromium-browser, google-chrome) on the PATH")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @contextlib.contextmanager

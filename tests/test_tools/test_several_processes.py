@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tool_runs import ROOT, run_here
+from tool_runs import ROOT, run_here, start_script
 
 DIGITS = "configs/odc/odc_lenet5_digits.py"
 FAST = [
@@ -22,19 +21,7 @@ FAST = [
 
 
 def start(tool, *arguments, **environment):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PORT": str(port), "PATH": path} | environment
-    return subprocess.Popen(
-        [ROOT / "tools" / tool, *map(str, arguments)],
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return start_script([ROOT / "tools" / tool, *arguments], **environment)
 
 
 def test_stopped_and_resumed(tmp_path):

@@ -1,7 +1,5 @@
 """The pages of the visual tools in a browser, and what their command lines refuse (R55)."""
 
-import shutil
-
 import pytest
 from tool_runs import run_here
 
@@ -28,23 +26,6 @@ def test_bad_input_is_one_line(tmp_path):
         "relu_2, fc_1, fc_2"
     )
     assert not (tmp_path / "features").exists()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    program = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if program is None:
-        pytest.skip("there is no chromium, chromium-browser or google-chrome")
-    with sync_api.sync_playwright() as play:
-        running = play.chromium.launch(
-            executable_path=program,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield running
-        running.close()
 
 
 def opened(browser, path, width, height, scheme):

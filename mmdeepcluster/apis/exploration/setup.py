@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmengine.optim import build_optim_wrapper
 from torch import Tensor
 
+from mmdeepcluster.apis.unopened import trusted_dataset
 from mmdeepcluster.apis.untrained import untrained_algorithm
 from mmdeepcluster.datasets import BaseImageDataset, ImageFileDataset
 from mmdeepcluster.datasets.joined_images import JoinedImages
@@ -21,21 +22,20 @@ from mmdeepcluster.datasets.pil_loading import load_rgb
 from mmdeepcluster.engine import (
     ConfigError,
     ResolvedConfig,
-    build_dataset,
+    config_seed,
     derive_seed,
     eval_loader,
     load_source,
     load_weights,
     prepare_config,
     resolve_for,
-    seed_everything,
     train_loader,
 )
+from mmdeepcluster.engine.hooks.online_clustering_hook import calibrate
 from mmdeepcluster.models import (
     AlternatingAlgorithm,
     BaseAlgorithm,
     OnlineAlgorithm,
-    calibrate_batch_norm,
     extract,
 )
 
@@ -99,9 +99,9 @@ def set_up(
     options = dict(options or {})
     cfg = prepare_config(config, options)
     _use_this_process(cfg)
-    seed = (cfg.get("randomness") or {}).get("seed") or 0
+    seed = config_seed(cfg)
     own = _own_images(images)
-    whole = build_dataset(_without_check(cfg.dataset))
+    whole = trusted_dataset(cfg)
     dataset = _joined(own, whole, num_images, seed)
     resolved = resolve_for(cfg, dataset, options)
     algorithm, origin = _network(resolved, checkpoint, seed)
@@ -138,13 +138,6 @@ def _use_this_process(cfg: Config) -> None:
         part.num_workers = 0
     if cfg.model.get("grouped"):
         cfg.model.grouped = False
-
-
-def _without_check(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A data set of files whose images are not all decoded for the few that are shown."""
-    if config["type"] in ("ImageFolder", "ImageList"):
-        return {"unreadable": "trust", **config}
-    return dict(config)
 
 
 def _own_images(images: Sequence[str | Path]) -> BaseImageDataset | None:
@@ -218,6 +211,5 @@ def _calibrate(
     if checkpoint is not None or not passes:
         return 0
     print_log(f"setting the statistics of batch norm: {passes} passes ...", "current")
-    seed_everything(derive_seed(seed, "calibration"))
-    calibrate_batch_norm(algorithm, loader, passes)
+    calibrate(algorithm, loader, passes, seed)
     return passes

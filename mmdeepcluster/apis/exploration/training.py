@@ -20,7 +20,7 @@ from mmdeepcluster.apis.exploration.views import draw_seed, picture_of
 from mmdeepcluster.clustering import l2_normalize, match_clusters
 from mmdeepcluster.datasets import Draw
 from mmdeepcluster.engine import TrainingError, derive_seed, seed_everything
-from mmdeepcluster.engine.hooks.online_clustering_hook import reset_optimizer_row
+from mmdeepcluster.engine.hooks.online_clustering_hook import move_clusters
 from mmdeepcluster.evaluation import normalized_mutual_info
 from mmdeepcluster.models import (
     ODC,
@@ -237,11 +237,13 @@ def _after_step(setup: Setup, iteration: int) -> list[float]:
     algorithm = setup.algorithm
     if not isinstance(algorithm, ODC):
         return []
-    stats = algorithm.update_memory(True)
-    if (iteration + 1) % algorithm.centroids_update_interval == 0:
-        algorithm.refresh_centroids()
-    for parameter, row in algorithm.balance_clusters():
-        reset_optimizer_row(setup.optim_wrapper.optimizer, parameter, row)
+    stats = move_clusters(
+        algorithm,
+        setup.optim_wrapper.optimizer,
+        reassign=True,
+        refresh=(iteration + 1) % algorithm.centroids_update_interval == 0,
+        wait=True,
+    )
     return [float(stats["change_ratio"])]
 
 

@@ -10,10 +10,11 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from mmdeepcluster.apis.exploration.setup import Setup
-from mmdeepcluster.datasets import Draw, ImageView, build_pipeline
-from mmdeepcluster.datasets.image_view import seeded_cpu_rng
+from mmdeepcluster.datasets import BaseImageDataset, Draw, ImageView
+from mmdeepcluster.datasets.pipeline_trace import trace
 from mmdeepcluster.engine import derive_seed
 from mmdeepcluster.models import DeeperCluster
 from mmdeepcluster.visualization.exploration import OwnImage, Picture, Step
@@ -33,13 +34,13 @@ def explore_views(setup: Setup) -> list[OwnImage]:
     for index in range(setup.num_own):
         image = dataset.load_image(index)
         seeds = [draw_seed(setup, index, number) for number in range(_NUM_DRAWS + 1)]
-        upright = run_steps(image, cfg.eval_pipeline, 0)
+        upright = run_steps(dataset, cfg.eval_pipeline, index)
         found.append(
             OwnImage(
                 name=dataset.sample_name(index).rpartition("/")[2],
                 original=_small(image, _ORIGINAL),
                 size=image.size,
-                train_steps=run_steps(image, cfg.train_pipeline, seeds[0]),
+                train_steps=run_steps(dataset, cfg.train_pipeline, Draw(index, seeds[0])),
                 train_draws=[picture_of(view[Draw(index, seed)]["inputs"]) for seed in seeds[1:]],
                 eval_steps=upright,
                 planes={},
@@ -57,21 +58,21 @@ def draw_seed(setup: Setup, index: int, number: int = 0) -> int:
     return derive_seed(setup.seed, "exploration draw", index, number)
 
 
-def run_steps(image: Image.Image, pipeline: Sequence[Mapping[str, Any]], seed: int) -> list[Step]:
-    """The picture after each step of a pipeline; the last one is what its view makes.
+def run_steps(
+    dataset: BaseImageDataset, pipeline: Sequence[Mapping[str, Any]], key: Draw | int
+) -> list[Step]:
+    """The picture after each step of a pipeline, as torchvision makes it.
 
     Args:
-        image: The image.
+        dataset: The images.
         pipeline: Configs of the steps.
-        seed: Seed of the draw.
+        key: A draw, or the index of an image for a pipeline without chance.
     """
-    steps, value = [], image
-    transforms = build_pipeline(pipeline).transforms
-    with seeded_cpu_rng(seed):
-        for config, transform in zip(pipeline, transforms, strict=True):
-            value = transform(value)
-            steps.append(Step(step_name(config), picture_of(value)))
-    return steps
+    loader: DataLoader[Any] = DataLoader(ImageView(dataset, pipeline))
+    return [
+        Step(step_name(config), picture_of(step.image))
+        for config, step in zip(pipeline, trace(loader, pipeline, key), strict=True)
+    ]
 
 
 def step_name(config: Mapping[str, Any]) -> str:

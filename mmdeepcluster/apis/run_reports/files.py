@@ -13,8 +13,9 @@ import numpy as np
 from mmengine.config import Config
 from numpy.typing import NDArray
 
-from mmdeepcluster.apis.run_history import Curve, log_folders, read_scalars
+from mmdeepcluster.apis.run_history import log_folders, read_scalars
 from mmdeepcluster.engine import ConfigError, find_last_checkpoint, load_config, read_checkpoint
+from mmdeepcluster.visualization.curve_panels import Curve
 
 # More clusterings than this are not told apart by eye, and each costs bytes per image.
 MAX_EPOCHS, MAX_LABELS = 12, 6_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -13,7 +13,6 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from numpy.typing import NDArray
-from PIL import Image
 
 from mmdeepcluster.apis.run_reports.files import RunFiles
 from mmdeepcluster.clustering import l2_normalize
@@ -100,14 +99,9 @@ def thumbnails(dataset: BaseImageDataset, samples: Sequence[int], size: int) -> 
     try:
         looked_at = (dataset.load_image(index) for index in samples[:16])
         largest = max((min(image.size) for image in looked_at), default=size)
-        return make_sprites(_images(dataset, samples), max(4, min(size, largest)))
+        return make_sprites(map(dataset.load_image, samples), max(4, min(size, largest)))
     except OSError as error:
         raise ConfigError(" ".join(str(error).split())) from error
-
-
-def _images(dataset: BaseImageDataset, samples: Sequence[int]) -> Iterator[Image.Image]:
-    for index in samples:
-        yield dataset.load_image(index)
 
 
 def feature_map(

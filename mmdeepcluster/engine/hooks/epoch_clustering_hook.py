@@ -133,7 +133,7 @@ class EpochClusteringHook(Hook):
         self, runner: Any, algorithm: AlternatingAlgorithm, cycle: int, seed: int
     ) -> tuple[nn.Parameter, ...]:
         if cycle == 0:
-            calibrate(runner, self.calibration_passes)
+            calibrate(algorithm, runner.train_dataloader, self.calibration_passes, runner.seed)
         start = time.perf_counter()
         features = algorithm.features_of_training()
         kept = features is not None

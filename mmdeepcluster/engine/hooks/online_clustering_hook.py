@@ -15,7 +15,7 @@ from mmdeepcluster.engine.access import get_algorithm
 from mmdeepcluster.engine.errors import ConfigError
 from mmdeepcluster.engine.seeding import derive_seed, seed_everything
 from mmdeepcluster.engine.threads import all_cores, cores_of_pass
-from mmdeepcluster.models import OnlineAlgorithm, calibrate_batch_norm, extract
+from mmdeepcluster.models import BaseAlgorithm, OnlineAlgorithm, calibrate_batch_norm, extract
 from mmdeepcluster.registry import HOOKS
 
 
@@ -83,7 +83,7 @@ class OnlineClusteringHook(Hook):
         )
 
     def _features(self, runner: Any, algorithm: OnlineAlgorithm) -> torch.Tensor:
-        calibrate(runner, self.calibration_passes)
+        calibrate(algorithm, runner.train_dataloader, self.calibration_passes, runner.seed)
         self.num_feature_passes += 1
         with cores_of_pass(self.loader):
             features = extract(algorithm, self.loader, keep=algorithm.rows_to_cluster)["neck"]
@@ -100,14 +100,14 @@ class OnlineClusteringHook(Hook):
         """Updates the memory with the features of this iteration."""
         algorithm = _online(runner)
         reassign = runner.epoch >= self.label_warmup
-        stats = algorithm.update_memory(reassign)
-        if self.every_n_train_iters(runner, algorithm.centroids_update_interval):
-            algorithm.refresh_centroids()
-        if reassign:
+        stats = move_clusters(
+            algorithm,
+            runner.optim_wrapper.optimizer,
+            reassign=reassign,
+            refresh=self.every_n_train_iters(runner, algorithm.centroids_update_interval),
             # What an epoch ends with, its labels and sizes, shall hold no small cluster.
-            at_end = batch_idx + 1 == len(runner.train_dataloader)
-            for parameter, row in algorithm.balance_clusters(wait=at_end):
-                reset_optimizer_row(runner.optim_wrapper.optimizer, parameter, row)
+            wait=batch_idx + 1 == len(runner.train_dataloader),
+        )
         if outputs is not None:
             outputs["change_ratio"] = stats["change_ratio"]
             outputs["health/zero_rows"] = stats["zero_rows"]
@@ -115,11 +115,35 @@ class OnlineClusteringHook(Hook):
             outputs["health/labels_frozen"] = not reassign
 
 
-def calibrate(runner: Any, num_passes: int) -> None:
+def move_clusters(
+    algorithm: OnlineAlgorithm, optimizer: Any, *, reassign: bool, refresh: bool, wait: bool
+) -> dict[str, Any]:
+    """What follows a training step: memory, centroids, small clusters.
+
+    Args:
+        algorithm: Behind a step.
+        optimizer: Forgets what it knows of the rows of the head that begin anew.
+        reassign: Whether labels move.
+        refresh: Whether centroids become the means of their members.
+        wait: Whether small clusters must be gone on return.
+
+    Returns:
+        What ``update_memory`` counted.
+    """
+    stats = algorithm.update_memory(reassign)
+    if refresh:
+        algorithm.refresh_centroids()
+    if reassign:
+        for parameter, row in algorithm.balance_clusters(wait=wait):
+            reset_optimizer_row(optimizer, parameter, row)
+    return stats
+
+
+def calibrate(algorithm: BaseAlgorithm, loader: Any, num_passes: int, seed: int) -> None:
     """Sets the statistics of batch norm before a first clustering, with a seed of its own."""
     if num_passes:
-        seed_everything(derive_seed(runner.seed, "calibration"))
-        calibrate_batch_norm(get_algorithm(runner), runner.train_dataloader, num_passes)
+        seed_everything(derive_seed(seed, "calibration"))
+        calibrate_batch_norm(algorithm, loader, num_passes)
 
 
 def _online(runner: Any) -> OnlineAlgorithm:

@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
 from mmdeepcluster.datasets import BaseImageDataset, ImageFileDataset
-from mmdeepcluster.engine import ConfigError, build_dataset, prepare_config, resolve_for_size
+from mmdeepcluster.engine import (
+    ConfigError,
+    build_dataset,
+    build_on_meta,
+    prepare_config,
+    resolve_for_size,
+    without_weights,
+)
 from mmdeepcluster.models import BaseAlgorithm
 from mmdeepcluster.registry import ALGORITHMS, DATASETS, find_component
 
@@ -101,18 +107,11 @@ def build_unallocated(cfg: Config) -> BaseAlgorithm:
     """
     model = copy.deepcopy(cfg.model.to_dict())
     model = find_component(ALGORITHMS, model["type"]).config_to_use(model)
-    if "pretrained" in model["backbone"]:
-        model["backbone"]["pretrained"] = False
     try:
         try:
-            with torch.device("meta"):
-                return _built(model)
+            return build_on_meta(model)
         except (NotImplementedError, RuntimeError):
-            return _built(model)
+            algorithm: BaseAlgorithm = ALGORITHMS.build(without_weights(model))
+            return algorithm
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise ConfigError(f"model: {error}") from error
-
-
-def _built(model: dict[str, Any]) -> BaseAlgorithm:
-    algorithm: BaseAlgorithm = ALGORITHMS.build(copy.deepcopy(model))
-    return algorithm

@@ -1,7 +1,14 @@
 """Where MMEngine ends and this package begins: start-up, checkpoints, and when things happen."""
 
 from mmdeepcluster.engine.access import get_algorithm
-from mmdeepcluster.engine.build import build_runner, default_work_dir, eval_loader, train_loader
+from mmdeepcluster.engine.build import (
+    build_on_meta,
+    build_runner,
+    default_work_dir,
+    eval_loader,
+    train_loader,
+    without_weights,
+)
 from mmdeepcluster.engine.checkpoint_io import (
     file_digest,
     find_last_checkpoint,
@@ -76,6 +83,7 @@ __all__ = [
     "build_algorithm",
     "build_dataset",
     "build_network",
+    "build_on_meta",
     "build_runner",
     "config_seed",
     "cores_of_pass",
@@ -118,6 +126,7 @@ __all__ = [
     "state_digest",
     "train_loader",
     "warn_if_short",
+    "without_weights",
     "write_atomically",
     "write_left_out",
     "write_table",

@@ -191,20 +191,31 @@ def _refusal(error: Exception) -> ConfigError:
     return ConfigError(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
 
 
-def _check_memory(resolved: ResolvedConfig) -> str | None:
-    """What a process will need, in words; refuses what it does not have.
+def without_weights(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a model without weights that would have to be fetched."""
+    found: dict[str, Any] = copy.deepcopy(dict(model))
+    if "pretrained" in found["backbone"]:
+        found["backbone"]["pretrained"] = False
+    return found
 
-    The model is built on the meta device for it, where it takes no memory, and without weights
-    that would have to be fetched.
+
+def build_on_meta(model: Mapping[str, Any]) -> BaseAlgorithm:
+    """The algorithm of a config on the meta device, where it takes no memory; without weights.
+
+    Raises:
+        NotImplementedError: A component computes with numbers while it is built, and has none.
+        RuntimeError: The same.
     """
-    model = copy.deepcopy(resolved.cfg.model.to_dict())
-    if "pretrained" in model["backbone"]:
-        model["backbone"]["pretrained"] = False
+    with torch.device("meta"):
+        algorithm: BaseAlgorithm = ALGORITHMS.build(without_weights(model))
+    return algorithm
+
+
+def _check_memory(resolved: ResolvedConfig) -> str | None:
+    """What a process will need, in words; refuses what it does not have."""
     try:
-        with torch.device("meta"):
-            algorithm = ALGORITHMS.build(model)
+        algorithm = build_on_meta(resolved.cfg.model.to_dict())
     except (NotImplementedError, RuntimeError) as error:
-        # A component that computes with numbers while it is built has none there.
         return f"not estimated ({' '.join(str(error).split())})"
     except (ValueError, TypeError, KeyError, ImportError) as error:
         raise _refusal(error) from error

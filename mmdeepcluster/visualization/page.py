@@ -25,6 +25,8 @@ def html_page(
 ) -> str:
     """Puts a page together.
 
+    Names of files may hold bytes that are no UTF-8; in title and body ``?`` stands for them.
+
     Args:
         title: plain text.
         body: HTML of what stands below the title bar.
@@ -50,18 +52,22 @@ def html_page(
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
+<title>{html.escape(_readable(title))}</title>
 <style>
 {css}
 </style>
 </head>
 <body>
-{body}
+{_readable(body)}
 {held}
 {code}
 </body>
 </html>
 """
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _json(value: Any) -> str:

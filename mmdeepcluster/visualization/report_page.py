@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from mmdeepcluster.visualization.page import html_page
@@ -64,7 +64,7 @@ def report_page(content: ReportContent) -> str:
         for number, sheet in enumerate(sprites.sheets if sprites else ()):
             data[f"{prefix}{number}"] = sheet
     return html_page(
-        f"Run report: {_readable(content.title)}",
+        f"Run report: {content.title}",
         _body(content),
         data=data,
         styles=("report.css",),
@@ -91,50 +91,45 @@ def _body(content: ReportContent) -> str:
 <button type="button" data-scheme-switch aria-label="Switch between light and dark">Dark</button>
 </nav>
 <main>
-<h1>{_text(content.title)}</h1>
+<h1>{escape(content.title)}</h1>
 {parts}
 </main>
 {_DIALOG}"""
 
 
-def _text(value: str) -> str:
-    return html.escape(_readable(value))
-
-
-def _readable(value: str) -> str:
-    """Names of files may hold bytes that are no UTF-8."""
-    return value.encode("utf-8", "replace").decode("utf-8")
-
-
 def _part(content: ReportContent, name: str, text: str) -> str:
     """A part with its notes, or why it is not there."""
-    notes = "".join(f'<p class="missing">{_text(note)}</p>' for note in content.notes.get(name, ()))
+    notes = "".join(
+        f'<p class="missing">{escape(note)}</p>' for note in content.notes.get(name, ())
+    )
     if name in content.missing:
-        return notes + f'<p class="missing">Not shown: {_text(content.missing[name])}.</p>'
+        return notes + f'<p class="missing">Not shown: {escape(content.missing[name])}.</p>'
     return notes + text
 
 
 def _summary(content: ReportContent) -> str:
-    facts = "".join(f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>" for key, value in content.facts)
+    facts = "".join(
+        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in content.facts
+    )
     text = f'<dl class="facts-list">{facts}</dl>'
     if content.figures:
         rows = "".join(
-            f'<tr><td>{_text(row["name"])}</td><td class="number">{_text(row["before"])}</td>'
-            f'<td class="number">{_text(row["after"])}</td><td>{_text(row["hint"])}</td></tr>'
+            f'<tr><td>{escape(row["name"])}</td><td class="number">{escape(row["before"])}</td>'
+            f'<td class="number">{escape(row["after"])}</td><td>{escape(row["hint"])}</td></tr>'
             for row in content.figures
         )
         text += f"""<h3>Figures</h3><table class="figures"><thead><tr><th>figure</th>
 <th class="number">before</th><th class="number">after</th><th>how far to trust it</th></tr></thead>
 <tbody>{rows}</tbody></table>"""
     else:
-        text += f'<p class="missing">No figures: {_text(content.missing["figures"])}.</p>'
+        text += f'<p class="missing">No figures: {escape(content.missing["figures"])}.</p>'
     if content.warnings:
-        lines = "".join(f"<li>{_text(line)}</li>" for line in content.warnings)
+        lines = "".join(f"<li>{escape(line)}</li>" for line in content.warnings)
         text += f"<details><summary>Warnings in the log ({len(content.warnings)})</summary>"
         text += f"<ul>{lines}</ul></details>"
     if content.config is not None:
         text += '<details><summary>The whole config</summary><pre class="config">'
-        text += f"{_text(content.config)}</pre></details>"
+        text += f"{escape(content.config)}</pre></details>"
     return text
 
 
@@ -188,7 +183,7 @@ def _map(content: ReportContent) -> str:
         few = len(content.values["class_names"]) <= MAX_COLORS < content.values["num_clusters"]
         groups.insert(0 if few else 1, ("class", "class"))
     shown = content.values.get("map") or {}
-    return f"""<p class="faint">{_text(shown.get("text", ""))} Neighbours in the map are neighbours
+    return f"""<p class="faint">{escape(shown.get("text", ""))} Neighbours in the map are neighbours
 for the network; distances between far groups, and the sizes of groups, mean nothing.</p>
 <div class="controls">
 <label>Colour by<select id="map-color">{_options(groups)}</select></label>

@@ -21,3 +21,11 @@ def test_data_cannot_end_its_element():
 def test_what_json_does_not_know_is_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
         html_page("t", "", data={"x": float("nan")})
+
+
+def test_names_that_are_no_unicode_can_be_written():
+    odd = "caf\udce9.jpg"
+    page = html_page(odd, f"<p>{odd}</p>", data={"name": odd})
+    assert "<title>caf?.jpg</title>" in page and "<p>caf?.jpg</p>" in page
+    (held,) = re.findall(r'id="data-name">(.*?)</script>', page.encode("utf-8").decode())
+    assert json.loads(held) == odd
